@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The hooks, what can become of a packet there, and the one list of reasons for a drop.
+ * Numbers are part of the wire and of dashboards: never reuse one; a retired reason keeps its line in docs.
+ */
+#pragma once
+
+#include "types.h"
+
+/* X(NAME, number, code in the Hubble API's flow.DropReason, what it means and what to look at) */
+#define DROP_REASONS(X)                                                                                                \
+	X(NO_ENDPOINT, 1, 151, "the device belongs to no pod: its CNI ADD has not finished, or its pod is gone")       \
+	X(INVALID_PACKET, 2, 134, "a header is truncated or contradicts itself")                                       \
+	X(UNSUPPORTED_L2, 3, 166, "the frame is neither ARP, IPv4 nor IPv6, or that family is off on this node")       \
+	X(SPOOFED_SOURCE, 4, 132, "the source address does not belong to the sender")                                  \
+	X(NOT_THE_GATEWAY, 5, 151, "the pod asked for a neighbour that is not its gateway, or announced one")          \
+	X(IPV6_EXTENSION, 6, 156, "more IPv6 extension headers than are walked, or an unknown one")                    \
+	X(FRAGMENT_UNKNOWN, 7, 157, "a later fragment came before the first one, or its first was dropped")            \
+	X(CT_FULL, 8, 155, "the conntrack table is full: raise conntrack.max_entries")                                 \
+	X(POLICY_DENY, 9, 133, "a network policy isolates the pod and no rule allows the flow")                        \
+	X(NO_IDENTITY, 10, 151, "no row covers the peer's address: the agent has not finished its first sync")         \
+	X(NO_ROUTE, 11, 169, "the node has no route to the destination")                                              \
+	X(ENDPOINT_GONE, 12, 151, "the local pod that owned the destination address is gone")                         \
+	X(SNAT_EXHAUSTED, 13, 175, "every tried source port to this destination is taken: widen snat.ports")           \
+	X(SNAT_NO_ADDRESS, 14, 168, "the uplink has no address of this family to translate to")                        \
+	X(TUNNEL_FAILED, 15, 170, "the encapsulation metadata could not be set")                                       \
+	X(TUNNEL_UNKNOWN_NODE, 16, 132, "an encapsulated packet came from an address that does not own its source")    \
+	X(WRITE_FAILED, 17, 141, "a helper refused to change the packet")                                              \
+	X(NOT_FOR_POD, 18, 151, "the frame or address handed to the pod's device is not the pod's")
+
+enum drop_reason {
+#define X(name, number, hubble, text) DROP_##name = number,
+	DROP_REASONS(X)
+#undef X
+	DROP_REASON_MAX = 19, /* one above the highest number */
+};
+
+/* X(NAME, number, name in logs and metrics). Direction is the pod's: egress leaves a pod, ingress enters one. */
+#define HOOKS(X)                                                                                                       \
+	X(POD_EGRESS, 0, "pod_egress")                                                                                 \
+	X(POD_INGRESS, 1, "pod_ingress")                                                                               \
+	X(UPLINK_INGRESS, 2, "uplink_ingress")                                                                         \
+	X(UPLINK_EGRESS, 3, "uplink_egress")
+
+enum hook {
+#define X(name, number, label) HOOK_##name = number,
+	HOOKS(X)
+#undef X
+	HOOK_MAX = 4,
+};
+
+/* Every packet that a hook sees is counted once as SEEN and once as one of the other three. */
+#define VERDICTS(X)                                                                                                    \
+	X(SEEN, 0, "seen")                                                                                             \
+	X(FORWARDED, 1, "forwarded")   /* left to the host's stack or to the device it was on its way to */            \
+	X(REDIRECTED, 2, "redirected") /* handed to another device by the program */                                   \
+	X(DROPPED, 3, "dropped")
+
+enum verdict {
+#define X(name, number, label) VERDICT_##name = number,
+	VERDICTS(X)
+#undef X
+	VERDICT_MAX = 4,
+};
+
+/* sl_verdicts: per-CPU array, index hook * VERDICT_MAX + verdict. */
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+ABI_ASSERT(sizeof(struct counter) == 16);
+
+/* sl_drops: per-CPU hash, value struct counter. */
+struct drop_key {
+	__u32 ifindex; /* device at whose hook the packet was dropped */
+	__u8 hook;
+	__u8 reason;
+	__u8 pad[2];
+};
+ABI_ASSERT(sizeof(struct drop_key) == 8);
