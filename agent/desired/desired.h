@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node's desired state: intent from the operator joined with the pods that CNI made here. Plain data; compile reads it.
+// The node's desired state: intent from the operator joined with the pods that CNI made here. Plain
+// data; compile reads it.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,11 @@
 
 namespace sluice {
 
+// Name of the VXLAN device that apply makes.
+inline constexpr const char* kOverlayDevice = "sluice_vxlan";
+// Pod devices are called this and 12 hex digits.
+inline constexpr const char* kPodDevicePrefix = "sl";
+
 enum class Routing : uint8_t {
   kAuto,    // direct routes to nodes on a subnet of the uplink, VXLAN to the rest
   kNative,  // direct routes only; nodes off the subnet are the network's business
@@ -21,15 +27,15 @@ enum class Routing : uint8_t {
 
 // A pod interface of this node, as CNI ADD made it. Identified by (network, container_id, ifname).
 struct LocalEndpoint {
-  std::string network;       // name in the CNI configuration
+  std::string network;  // name in the CNI configuration
   std::string container_id;
-  std::string ifname;        // inside the pod
-  std::string netns;         // path, as CNI gave it
-  std::string pod_namespace; // empty where CNI named no pod
+  std::string ifname;         // inside the pod
+  std::string netns;          // path, as CNI gave it
+  std::string pod_namespace;  // empty where CNI named no pod
   std::string pod_name;
   std::string pod_uid;
-  std::string host_device;   // "sl" + 12 hex digits
-  uint32_t ifindex = 0;      // of host_device
+  std::string host_device;  // "sl" + 12 hex digits
+  uint32_t ifindex = 0;     // of host_device
   std::optional<Address> ipv4;
   std::optional<Address> ipv6;
   Mac pod_mac;
@@ -44,8 +50,8 @@ struct Uplink {
   std::string name;
   uint32_t ifindex = 0;
   uint32_t mtu = 0;
-  std::vector<Prefix> subnets;       // on-link, with length of the subnet
-  std::vector<Address> addresses;    // own, first of each family is the source of translation
+  std::vector<Prefix> subnets;     // on-link, with length of the subnet
+  std::vector<Address> addresses;  // own, first of each family is the source of translation
   bool operator==(const Uplink&) const = default;
 };
 
@@ -54,23 +60,24 @@ struct NodeSettings {
   Routing routing = Routing::kAuto;
   bool ipv4 = true;
   bool ipv6 = true;
-  bool translate = true;                 // source translation to the outside
-  std::vector<Prefix> no_translate;      // destinations outside the cluster that know how to reach pods
+  bool translate = true;             // source translation to the outside
+  std::vector<Prefix> no_translate;  // destinations outside the cluster that know how to reach pods
   uint16_t snat_port_min = 10240;
   uint16_t snat_port_max = 29999;
-  uint32_t tunnel_id = 1;                // VNI
-  uint32_t mtu = 0;                      // 0: from the uplink
+  uint32_t tunnel_id = 1;  // VNI
+  uint32_t mtu = 0;        // 0: from the uplink
   bool operator==(const NodeSettings&) const = default;
 };
 
 struct Desired {
   NodeSettings settings;
-  Intent intent;                                   // nodes and pods, this node's included
-  std::vector<LocalEndpoint> endpoints;            // sorted by ifindex
-  std::vector<Uplink> uplinks;                     // sorted by ifindex; the first carries the default route
-  std::vector<Address> host_addresses;             // every address of this node that a pod may talk to
-  std::map<std::string, uint32_t> identity_numbers;  // identity by content -> this agent's number, >= IDENTITY_FIRST_LOCAL
-  uint32_t overlay_ifindex = 0;                    // 0 until apply has made the device
+  Intent intent;                         // nodes and pods, this node's included
+  std::vector<LocalEndpoint> endpoints;  // sorted by ifindex
+  std::vector<Uplink> uplinks;           // sorted by ifindex; the first carries the default route
+  std::vector<Address> host_addresses;   // every address of this node that a pod may talk to
+  std::map<std::string, uint32_t>
+      identity_numbers;  // identity by content -> this agent's number, >= IDENTITY_FIRST_LOCAL
+  uint32_t overlay_ifindex = 0;  // 0 until apply has made the device
 };
 
 }  // namespace sluice

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Desired state to the rows that the kernel should hold. Pure and memoryless: history never changes
+// a result.
+#pragma once
+
+#include "agent/compile/rows.h"
+#include "agent/desired/desired.h"
+
+namespace sluice {
+
+// UDP port of the overlay, as Linux VXLAN data planes use it (not the 4789 of RFC 7348).
+inline constexpr uint16_t kVxlanPort = 8472;
+// Bytes that VXLAN adds inside the underlay's MTU: outer IP, UDP, VXLAN and the inner Ethernet
+// header.
+inline constexpr uint32_t kVxlanOverheadIpv4 = 50;
+inline constexpr uint32_t kVxlanOverheadIpv6 = 70;
+inline constexpr uint32_t kMtuWithoutUplink = 1500;
+
+// Thread: any.
+Rows compile(const Desired& desired);
+
+}  // namespace sluice
