@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// DELs that sluice-cni put on disk while the agent was away (one file each, a serialised
+// CniRequest), read back here.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cni/v1/cni.pb.h"
+#include "lib/result/result.h"
+
+namespace sluice {
+
+struct QueuedDel {
+  std::string path;
+  int64_t queued_unix_ms = 0;  // when the runtime asked for it
+  cni::v1::CniRequest request;
+};
+
+// Thread: the control loop.
+class DelQueue {
+ public:
+  explicit DelQueue(std::string directory) : directory_(std::move(directory)) {}
+
+  // Oldest first. A file that is no DEL is moved aside as .corrupt and named in condition(). No
+  // folder: empty.
+  Result<std::vector<QueuedDel>> read();
+  Status remove(const QueuedDel& entry);
+  uint64_t corrupt_total() const { return corrupt_total_; }
+  const std::string& condition() const { return condition_; }
+
+ private:
+  std::string directory_;
+  std::string condition_;
+  uint64_t corrupt_total_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pods' endpoints of this node with their addresses: memory, state file and the kernel's
+// devices kept in step.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/desired/desired.h"
+#include "agent/pods/endpoint_names.h"
+#include "agent/pods/ipam.h"
+#include "agent/pods/store.h"
+#include "lib/netlink/netlink.h"
+
+namespace sluice {
+
+struct RestoreReport {
+  size_t restored = 0;    // from the file, device found
+  size_t adopted = 0;     // from a device's alias, not in the file
+  size_t released = 0;    // in the file, device gone
+  size_t removed = 0;     // devices of ours that no longer say whose they are
+  std::string condition;  // not empty: the state file was corrupt
+};
+
+// Thread: the control loop.
+class EndpointTable {
+ public:
+  EndpointTable(std::string state_dir, std::chrono::milliseconds rest);
+
+  // Reads the file, compares it with the devices, and saves what holds from now on.
+  Result<RestoreReport> restore(Netlink& host, int64_t now_ms);
+
+  const LocalEndpoint* find(const EndpointKey& key) const;
+  const std::map<EndpointKey, LocalEndpoint>& all() const { return endpoints_; }
+  // Its addresses must be in use (allocate) already. On failure the endpoint is not in the table.
+  Status insert(const LocalEndpoint& endpoint);
+  // Takes it out and lets its addresses rest. The error says only that the file is behind: the next
+  // start corrects it.
+  Status erase(const EndpointKey& key, int64_t now_ms);
+  // Erases endpoints whose device and whose namespace are gone; returns them.
+  Result<std::vector<LocalEndpoint>> erase_leaks(Netlink& host, int64_t now_ms);
+
+  IpPools& pools() { return pools_; }
+  const IpPools& pools() const { return pools_; }
+
+ private:
+  Status save();
+  void adopt(Netlink& host, const std::vector<LinkInfo>& links, RestoreReport& report);
+  bool claim_addresses(const LocalEndpoint& endpoint);
+
+  Store store_;
+  IpPools pools_;
+  std::map<EndpointKey, LocalEndpoint> endpoints_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pod's veth pair: made, looked over, changed and removed by netlink. The only code of agent/pods
+// that touches devices.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/desired/desired.h"
+#include "agent/pods/netns.h"
+#include "lib/netlink/netlink.h"
+#include "lib/result/result.h"
+
+namespace sluice {
+
+struct PodMtu {
+  uint32_t device = 0;  // of both ends
+  uint32_t route = 0;   // of the default routes; 0: the device's
+};
+
+// Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default
+// routes, brings both ends and the pod's loopback up. Returns the index of the host's end. On
+// failure nothing stays. kExists: the host's end or the interface in the pod is there already.
+Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
+                                 PodMtu mtu);
+
+// Everything about the pair that is not as create_pod_link left it, one sentence each; empty:
+// intact.
+std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& endpoint,
+                                           const Netns& netns, PodMtu mtu);
+
+// Deletes the host's end, if it is ours, and with it the other one. A pair that is gone is success.
+Status remove_pod_link(Netlink& host, const LocalEndpoint& endpoint);
+
+// Both ends and the default routes get the new MTU; an end that its network configuration made
+// smaller stays so.
+Status update_pod_mtu(Netlink& host, const LocalEndpoint& endpoint, PodMtu before, PodMtu now);
+
+}  // namespace sluice

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Serves CNI: makes pods' devices and addresses, and publishes them as LocalEndpoints to desired.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/desired/desired.h"
+#include "agent/pods/del_queue.h"
+#include "agent/pods/endpoint_table.h"
+#include "agent/pods/pod_link.h"
+#include "cni/v1/cni.pb.h"
+#include "lib/netlink/netlink.h"
+
+namespace sluice {
+
+// What CHECK asks of the kernel's programs and rows. agent/apply implements it.
+class EndpointProbe {
+ public:
+  virtual ~EndpointProbe() = default;
+  // One sentence for each program or row that is missing or wrong; empty: all there.
+  virtual std::vector<std::string> problems(const LocalEndpoint& endpoint) = 0;
+};
+
+struct PodSettings {
+  std::string node_name;
+  std::string state_dir = "/var/lib/sluice";
+  std::string queue_dir = "/var/lib/sluice/cni-queue";
+  std::chrono::milliseconds address_rest = kAddressRest;
+  std::chrono::milliseconds apply_deadline{20'000};  // how long ADD waits for the kernel's rows
+  std::chrono::milliseconds leak_interval{30'000};
+  std::chrono::milliseconds queue_interval{5'000};
+};
+
+// All are called in the control loop's thread.
+struct PodHooks {
+  // endpoints() changed, or an ADD wants to know that the rows are there: publish them to desired
+  // and return the revision to wait for. applied(revision or later) must follow, also where nothing
+  // changed; it may come at once.
+  std::function<uint64_t()> on_endpoints_changed;
+  // nullopt: ready. Else why not; ADD is answered "try again later", STATUS "not available".
+  std::function<std::optional<std::string>()> not_ready;
+  // Acceptable uids of the pod (a mirror pod has two); empty: not known, any will do. May be null.
+  std::function<std::vector<std::string>(const std::string& pod_namespace,
+                                         const std::string& pod_name)>
+      pod_uids;
+  std::function<int64_t()> now_unix_ms;  // null: the system's clock
+  EndpointProbe* probe = nullptr;        // null: CHECK covers devices, addresses and routes only
+};
+
+struct PodCounters {
+  uint64_t adds = 0;
+  uint64_t dels = 0;
+  uint64_t failures = 0;        // requests answered with an error
+  uint64_t leaks_released = 0;  // endpoints whose device and namespace went away without DEL
+  uint64_t gc_released = 0;
+  uint64_t queue_replayed = 0;
+  uint64_t queue_corrupt = 0;
+  uint64_t save_failures = 0;  // the state file is behind until the next save
+};
+
+// Thread: the control loop (the io_context's only thread).
+class PodService {
+ public:
+  using Reply = std::function<void(cni::v1::CniResponse)>;
+
+  PodService(asio::io_context& loop, PodSettings settings, PodHooks hooks);
+  ~PodService();
+  PodService(const PodService&) = delete;
+  PodService& operator=(const PodService&) = delete;
+
+  // Restores endpoints, publishes them, replays the queue, starts the timers. Once, before the
+  // first handle().
+  Result<RestoreReport> start();
+  // Answers waiting ADDs with "try again later" and stops the timers; devices and state stay.
+  void stop();
+
+  // `reply` is called exactly once, perhaps before this returns.
+  void handle(const cni::v1::CniRequest& request, Reply reply);
+
+  std::vector<LocalEndpoint> endpoints() const;  // sorted by ifindex
+  void set_pod_cidrs(std::span<const Prefix> pod_cidrs);
+  // Also changes the pods that are there; names each pod that could not be changed.
+  std::vector<std::string> set_pod_mtu(uint32_t mtu, uint32_t route_mtu);
+  // The kernel has the rows of all revisions up to this one, but for the endpoints (by ifindex)
+  // that failed, and why.
+  void applied(uint64_t revision, const std::map<uint32_t, std::string>& failed = {});
+
+  // Also run by timers.
+  void release_leaks();
+  void replay_queue();
+
+  std::vector<PoolStats> pools() const;
+  uint64_t exhausted_total() const { return table_.pools().exhausted_total(); }
+  const PodCounters& counters() const { return counters_; }
+  // Empty: healthy. Else what is wrong with the state file, the queue or the last save.
+  std::vector<std::string> conditions() const;
+
+ private:
+  struct Waiter;
+  void add(const cni::v1::CniRequest& request, Reply reply);
+  Status add_new(const cni::v1::CniRequest& request, const Netns& netns, LocalEndpoint& endpoint);
+  Result<bool> reuse_existing(const EndpointKey& key, const Netns& netns);
+  Status check_name_is_free(const EndpointKey& key, const Netns& netns);
+  Status allocate_addresses(LocalEndpoint& endpoint);
+  void del(const cni::v1::CniRequest& request, const Reply& reply);
+  void check(const cni::v1::CniRequest& request, const Reply& reply);
+  void collect_garbage(const cni::v1::CniRequest& request, const Reply& reply);
+  void status(const Reply& reply);
+
+  Status remove_endpoint(const EndpointKey& key, const std::string& why);
+  Status check_uid(const cni::v1::CniRequest& request) const;
+  void wait_for_rows(const EndpointKey& key, Reply reply);
+  void finish_waiters();
+  void expire_waiter(std::list<Waiter>::iterator waiter);
+  void undo_unanswered(const EndpointKey& key);
+  void cancel_waiters(const EndpointKey& key, const std::string& why);
+  cni::v1::CniResponse result_of(const LocalEndpoint& endpoint);
+  uint64_t publish();
+  int64_t now_ms() const;
+  void every(asio::steady_timer& timer, std::chrono::milliseconds interval,
+             std::function<void()> work);
+
+  asio::io_context& loop_;
+  PodSettings settings_;
+  PodHooks hooks_;
+  EndpointTable table_;
+  DelQueue queue_;
+  std::optional<Netlink> host_;
+  PodMtu mtu_;
+  std::list<Waiter> waiters_;
+  std::set<EndpointKey> unanswered_;        // made, but no ADD for it was answered with success yet
+  std::map<uint32_t, std::string> failed_;  // by ifindex, of the last applied()
+  uint64_t applied_revision_ = 0;
+  PodCounters counters_;
+  std::string store_condition_;
+  std::string save_condition_;
+  asio::steady_timer leak_timer_;
+  asio::steady_timer queue_timer_;
+};
+
+}  // namespace sluice
