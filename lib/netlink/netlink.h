@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Devices, addresses, routes and neighbours by rtnetlink (libmnl). One socket belongs to one network namespace for life:
-// work inside a pod needs a socket that was opened there, not a thread that stays there.
-// Thread: one at a time per socket. Errors carry the object and the kernel's own message where it gives one (ext ack).
+// Devices, addresses, routes and neighbours by rtnetlink (libmnl). One socket belongs to one
+// network namespace for life: work inside a pod needs a socket that was opened there, not a thread
+// that stays there. Thread: one at a time per socket. Errors carry the object and the kernel's own
+// message where it gives one (ext ack).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ struct nlmsghdr;
 
 namespace sluice {
 
-// The route protocol number that marks our routes and neighbours (rtnetlink's user range, not in rt_protos).
+// The route protocol number that marks our routes and neighbours (rtnetlink's user range, not in
+// rt_protos).
 inline constexpr uint8_t kRouteProtocol = 83;
 
 struct LinkInfo {
@@ -90,8 +92,10 @@ class Netlink {
   Result<std::vector<LinkInfo>> links();
   Result<LinkInfo> link(const std::string& name);  // kNotFound
   Result<LinkInfo> link(uint32_t ifindex);         // kNotFound
-  // Creates the pair at once with its inner end in `pod_netns_fd`. kExists where either name is taken.
-  Status add_veth(const VethEnd& host, const VethEnd& pod, int pod_netns_fd, const std::string& alias);
+  // Creates the pair at once with its inner end in `pod_netns_fd`. kExists where either name is
+  // taken.
+  Status add_veth(const VethEnd& host, const VethEnd& pod, int pod_netns_fd,
+                  const std::string& alias);
   Status add_vxlan(const VxlanSpec& spec);  // collect-metadata ("external"), no learning
   Status set_link_up(uint32_t ifindex);
   Status set_link_mtu(uint32_t ifindex, uint32_t mtu);
@@ -99,10 +103,15 @@ class Netlink {
   Status delete_link(uint32_t ifindex);  // kNotFound where it is gone
 
   Result<std::vector<AddressInfo>> addresses();
-  Status add_address(uint32_t ifindex, const Address& address, uint8_t prefix_length);  // IPv6: no DAD
+  Status add_address(uint32_t ifindex, const Address& address,
+                     uint8_t prefix_length);  // IPv6: no DAD
   Status delete_address(uint32_t ifindex, const Address& address, uint8_t prefix_length);
 
-  Result<std::vector<RouteInfo>> routes();  // main table, both families
+  // Unicast routes of the main table, both families; of one protocol where it is not 0 (the kernel
+  // filters).
+  Result<std::vector<RouteInfo>> routes(uint8_t protocol = 0);
+  Status add_route(
+      const RouteInfo& route);  // kExists where the table has the destination at that metric
   Status replace_route(const RouteInfo& route);
   Status delete_route(const RouteInfo& route);
 
@@ -113,13 +122,15 @@ class Netlink {
  private:
   explicit Netlink(mnl_socket* socket);
   Status request(nlmsghdr* message, const std::string& what);
-  Status dump(nlmsghdr* message, const std::string& what, const std::function<void(const nlmsghdr*)>& each);
+  Status dump(nlmsghdr* message, const std::string& what,
+              const std::function<void(const nlmsghdr*)>& each);
 
   mnl_socket* socket_ = nullptr;
   uint32_t sequence_ = 0;
 };
 
-// Multicast notifications of links, addresses and routes in the calling thread's namespace. Readable when fd() is.
+// Multicast notifications of links, addresses and routes in the calling thread's namespace.
+// Readable when fd() is.
 class NetlinkMonitor {
  public:
   static Result<NetlinkMonitor> open();
@@ -127,7 +138,8 @@ class NetlinkMonitor {
   NetlinkMonitor& operator=(NetlinkMonitor&&) noexcept;
   ~NetlinkMonitor();
   int fd() const;
-  // Consumes what is queued. True where anything of devices, addresses or routes changed, also after an overrun (ENOBUFS).
+  // Consumes what is queued. True where anything of devices, addresses or routes changed, also
+  // after an overrun (ENOBUFS).
   Result<bool> drain();
 
  private:
