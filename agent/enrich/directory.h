@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is behind an address or a device: the immutable snapshot of agent/desired that events are
+// joined with.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "agent/desired/desired.h"
+#include "agent/enrich/flow.h"
+#include "lib/ip/ip.h"
+
+namespace sluice {
+
+// The number that flow APIs show for an identity: the same on every node, never a reserved one
+// (FNV-1a, 32 bits).
+uint32_t identity_hash(std::string_view content);
+
+class Directory {
+ public:
+  // Takes over the parties of `previous` that did not change, so that stored flows and new ones
+  // share them.
+  static std::shared_ptr<const Directory> build(const Desired& desired,
+                                                const Directory* previous = nullptr);
+
+  // The end with this address; where no pod or node has it, what the kernel's identity number says.
+  // Never null.
+  std::shared_ptr<const Party> party(const Address& address, uint32_t identity_number) const;
+  std::shared_ptr<const Device> device(uint32_t ifindex) const;  // never null
+  const std::string& node_name() const { return node_name_; }
+
+ private:
+  using PartyPointer = std::shared_ptr<const Party>;
+
+  void add_reserved();
+  void add_nodes(const Desired& desired, const Directory* previous);
+  void add_pods(const Desired& desired, const Directory* previous);
+  void add_devices(const Desired& desired, const Directory* previous);
+  void add_identities(const Desired& desired, const Directory* previous);
+  void add_address(const Address& address, Party party, const Directory* previous);
+
+  std::string node_name_;
+  std::unordered_map<Address, PartyPointer> by_address_;
+  std::map<uint32_t, PartyPointer> by_identity_;  // kernel's numbers, reserved ones included
+  std::map<uint32_t, std::shared_ptr<const Device>> devices_;
+};
+
+}  // namespace sluice
