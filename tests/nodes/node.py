@@ -56,7 +56,7 @@ class Node(Machine):
         """/etc/sluice/agent.yaml; JSON is YAML, so no YAML writer is needed."""
         path = f"{self.root}/agent.yaml"
         with open(path, "w") as out:
-            json.dump(dict({"node_name": self.name}, **(config or {})), out, indent=1)
+            json.dump(dict({"nodeName": self.name}, **(config or {})), out, indent=1)
         return path
 
     def agent_argv(self, config=None, flags=()):

@@ -118,6 +118,20 @@ class Lab:
         node.exec("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
         return node
 
+    # --- manifests: one file, any number of objects; in place at once, as an editor or kubectl would do ---
+
+    def write_manifest(self, filename, *objects):
+        self.write_text(filename, "\n---\n".join(json.dumps(thing, indent=1) for thing in objects) + "\n")
+
+    def write_text(self, filename, text):
+        path = os.path.join(self.manifests, filename)
+        with open(os.path.join(self.dir, "new-" + filename), "w") as out:
+            out.write(text)
+        os.rename(out.name, path)
+
+    def publish_nodes(self):
+        self.write_manifest("nodes.yaml", *[node.manifest() for node in self.nodes])
+
     def node(self, name):
         return next(node for node in self.nodes if node.name == name)
 
