@@ -21,16 +21,16 @@ inline constexpr const char* kDefaultConfigPath = "/etc/sluice/agent.yaml";
 enum class AttachMode : uint8_t { kAuto, kTcx, kClsact };
 
 struct AgentConfig {
-  NodeSettings node;  // nodeName, routing, ipv4, ipv6, mtu, snat, noTranslateCidrs, tunnel.vni
-  std::string standalone_dir;        // empty: intent comes from the operator
-  std::vector<std::string> devices;  // names or patterns; empty: found
+  NodeSettings node{};  // nodeName, routing, ipv4, ipv6, mtu, snat, noTranslateCidrs, tunnel.vni
+  std::string standalone_dir{};        // empty: intent comes from the operator
+  std::vector<std::string> devices{};  // names or patterns; empty: found
   std::string bpffs = "/sys/fs/bpf";
   std::string state_dir = "/var/lib/sluice";
   std::string run_dir = "/run/sluice";
   std::string cni_conf_dir = "/etc/cni/net.d";
   std::string cni_bin_dir = "/opt/cni/bin";
-  std::string cni_binary;  // what is installed as <cni_bin_dir>/sluice-cni; empty: sluice-cni
-                           // beside the agent's binary
+  std::string cni_binary{};  // what is installed as <cni_bin_dir>/sluice-cni; empty: sluice-cni
+                             // beside the agent's binary
   bool install_cni = true;
   uint32_t conntrack_max_entries = CT_MAX_DEFAULT;
   ct_timeouts conntrack_timeouts = CT_TIMEOUTS_DEFAULT;
@@ -44,9 +44,9 @@ struct AgentConfig {
 using FieldValues = std::map<std::string, std::vector<std::string>>;
 
 struct ConfigSources {
-  std::optional<std::string> path;  // --config; absent: kDefaultConfigPath, which need not exist
-  FieldValues flags;                // stronger than the file
-  std::string hostname;             // nodeName where neither names it
+  std::optional<std::string> path{};  // --config; absent: kDefaultConfigPath, which need not exist
+  FieldValues flags;                  // stronger than the file
+  std::string hostname{};             // nodeName where neither names it
 };
 
 // Pure. file_name is for the messages. kInvalid: one line for each error: file:line:column, the

@@ -27,19 +27,19 @@ enum class Routing : uint8_t {
 
 // A pod interface of this node, as CNI ADD made it. Identified by (network, container_id, ifname).
 struct LocalEndpoint {
-  std::string network;  // name in the CNI configuration
-  std::string container_id;
-  std::string ifname;         // inside the pod
-  std::string netns;          // path, as CNI gave it
-  std::string pod_namespace;  // empty where CNI named no pod
-  std::string pod_name;
-  std::string pod_uid;
-  std::string host_device;  // "sl" + 12 hex digits
-  uint32_t ifindex = 0;     // of host_device
-  std::optional<Address> ipv4;
-  std::optional<Address> ipv6;
-  Mac pod_mac;
-  Mac host_mac;
+  std::string network{};  // name in the CNI configuration
+  std::string container_id{};
+  std::string ifname{};         // inside the pod
+  std::string netns{};          // path, as CNI gave it
+  std::string pod_namespace{};  // empty where CNI named no pod
+  std::string pod_name{};
+  std::string pod_uid{};
+  std::string host_device{};  // "sl" + 12 hex digits
+  uint32_t ifindex = 0;       // of host_device
+  std::optional<Address> ipv4{};
+  std::optional<Address> ipv6{};
+  Mac pod_mac{};
+  Mac host_mac{};
   int64_t created_unix_ms = 0;
 
   bool operator==(const LocalEndpoint&) const = default;
@@ -47,21 +47,22 @@ struct LocalEndpoint {
 
 // An external device of the node: has an address and carries traffic of other nodes or the outside.
 struct Uplink {
-  std::string name;
+  std::string name{};
   uint32_t ifindex = 0;
   uint32_t mtu = 0;
-  std::vector<Prefix> subnets;     // on-link, with length of the subnet
-  std::vector<Address> addresses;  // own, first of each family is the source of translation
+  std::vector<Prefix> subnets{};     // on-link, with length of the subnet
+  std::vector<Address> addresses{};  // own, first of each family is the source of translation
   bool operator==(const Uplink&) const = default;
 };
 
 struct NodeSettings {
-  std::string node_name;
+  std::string node_name{};
   Routing routing = Routing::kAuto;
   bool ipv4 = true;
   bool ipv6 = true;
-  bool translate = true;             // source translation to the outside
-  std::vector<Prefix> no_translate;  // destinations outside the cluster that know how to reach pods
+  bool translate = true;  // source translation to the outside
+  std::vector<Prefix>
+      no_translate{};  // destinations outside the cluster that know how to reach pods
   uint16_t snat_port_min = 10240;
   uint16_t snat_port_max = 29999;
   uint32_t tunnel_id = 1;  // VNI
@@ -70,11 +71,11 @@ struct NodeSettings {
 };
 
 struct Desired {
-  NodeSettings settings;
-  Intent intent;                         // nodes and pods, this node's included
-  std::vector<LocalEndpoint> endpoints;  // sorted by ifindex
-  std::vector<Uplink> uplinks;           // sorted by ifindex; the first carries the default route
-  std::vector<Address> host_addresses;   // every address of this node that a pod may talk to
+  NodeSettings settings{};
+  Intent intent{};                         // nodes and pods, this node's included
+  std::vector<LocalEndpoint> endpoints{};  // sorted by ifindex
+  std::vector<Uplink> uplinks{};  // the one of the default route first, the others by ifindex
+  std::vector<Address> host_addresses{};  // every address of this node that a pod may talk to
   std::map<std::string, uint32_t>
       identity_numbers;  // identity by content -> this agent's number, >= IDENTITY_FIRST_LOCAL
   uint32_t overlay_ifindex = 0;  // 0 until apply has made the device

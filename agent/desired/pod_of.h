@@ -11,7 +11,7 @@ namespace sluice {
 
 struct EndpointPod {
   std::string namespace_name;  // empty where no pod is known
-  std::string name;            // of the pod, else the container id
+  std::string name{};          // of the pod, else the container id
   const PodIntent* pod =
       nullptr;            // points into the intent; null where the intent has no such pod (yet)
   uint32_t identity = 0;  // the agent's number

@@ -17,29 +17,29 @@ namespace sluice {
 
 // Who is behind an address.
 struct Peer {
-  uint32_t identity = 0;       // IDENTITY_* or a number of this agent's
-  std::string namespace_name;  // of the pod; empty where there is none
-  std::string pod_name;        // of the pod; the container id of an endpoint without a pod
-  std::map<std::string, std::string> labels;
-  std::string workload_kind;
-  std::string workload_name;
-  std::string node;  // that has the address; empty: outside or not known
+  uint32_t identity = 0;         // IDENTITY_* or a number of this agent's
+  std::string namespace_name{};  // of the pod; empty where there is none
+  std::string pod_name{};        // of the pod; the container id of an endpoint without a pod
+  std::map<std::string, std::string> labels{};
+  std::string workload_kind{};
+  std::string workload_name{};
+  std::string node{};  // that has the address; empty: outside or not known
 
   bool operator==(const Peer&) const = default;
 };
 
 // A local endpoint and the pod that it is.
 struct EndpointView {
-  LocalEndpoint endpoint;
-  Peer peer;
+  LocalEndpoint endpoint{};
+  Peer peer{};
 };
 
 // The part that only the intent changes; shared by snapshots, so that a CNI ADD copies nothing of
 // the cluster.
 struct ClusterIndex {
-  std::unordered_map<Address, Peer> peers;  // addresses of pods and of other nodes
-  PrefixMap<Peer> ranges;                   // pod CIDRs
-  std::map<uint32_t, std::string> identity_names;
+  std::unordered_map<Address, Peer> peers{};  // addresses of pods and of other nodes
+  PrefixMap<Peer> ranges;                     // pod CIDRs
+  std::map<uint32_t, std::string> identity_names{};
   uint64_t intent_revision = 0;
   size_t nodes = 0;
   size_t pods = 0;

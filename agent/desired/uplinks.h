@@ -11,9 +11,9 @@
 namespace sluice {
 
 struct HostNetwork {
-  std::vector<LinkInfo> links;
-  std::vector<AddressInfo> addresses;
-  std::vector<RouteInfo> routes;  // main table
+  std::vector<LinkInfo> links{};
+  std::vector<AddressInfo> addresses{};
+  std::vector<RouteInfo> routes{};  // main table
 };
 
 // configured:     device names or shell patterns ("eth*"); empty: the devices that carry a default

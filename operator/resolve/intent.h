@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a node has to know of the cluster: the result of resolve, the input of the agents. Plain data.
+// What a node has to know of the cluster: the result of resolve, the input of the agents. Plain
+// data.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +13,25 @@
 namespace sluice {
 
 struct NodeIntent {
-  std::string name;
-  std::vector<Address> addresses;  // InternalIP, at most one of each family used for routing
-  std::vector<Prefix> pod_cidrs;   // spec.podCIDRs, IPv4 and IPv6
+  std::string name{};
+  std::vector<Address> addresses{};  // InternalIP, at most one of each family used for routing
+  std::vector<Prefix> pod_cidrs{};   // spec.podCIDRs, IPv4 and IPv6
 
   bool operator==(const NodeIntent&) const = default;
 };
 
 struct PodIntent {
-  std::string namespace_name;
-  std::string name;
-  std::string uid;   // empty in manifests that give none
-  std::string node;  // spec.nodeName; empty: any node that starts a container of this name
+  std::string namespace_name{};
+  std::string name{};
+  std::string uid{};   // empty in manifests that give none
+  std::string node{};  // spec.nodeName; empty: any node that starts a container of this name
   bool host_network = false;
-  std::vector<Address> addresses;             // status.podIPs, where known
-  std::map<std::string, std::string> labels;  // all, for flows
-  std::string identity;                       // by content: "namespace=demo;label=value;..." (keys that selectors read)
-  std::string workload_kind;                  // controller, e.g. "Deployment"; may be empty
-  std::string workload_name;
+  std::vector<Address> addresses{};             // status.podIPs, where known
+  std::map<std::string, std::string> labels{};  // all, for flows
+  std::string
+      identity{};  // by content: "namespace=demo;label=value;..." (keys that selectors read)
+  std::string workload_kind{};  // controller, e.g. "Deployment"; may be empty
+  std::string workload_name{};
 
   bool operator==(const PodIntent&) const = default;
 };
@@ -37,8 +39,8 @@ struct PodIntent {
 // Complete: what is not in it is gone. Sorted by name, so that equal intents are equal values.
 struct Intent {
   uint64_t revision = 0;  // grows with every change; not part of the comparison
-  std::vector<NodeIntent> nodes;
-  std::vector<PodIntent> pods;
+  std::vector<NodeIntent> nodes{};
+  std::vector<PodIntent> pods{};
 
   bool operator==(const Intent& other) const { return nodes == other.nodes && pods == other.pods; }
 };

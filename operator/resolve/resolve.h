@@ -15,8 +15,8 @@
 namespace sluice {
 
 struct Resolution {
-  Intent intent;  // revision 0: the caller counts
-  std::vector<SourceProblem> problems;
+  Intent intent{};  // revision 0: the caller counts
+  std::vector<SourceProblem> problems{};
 };
 
 // Where two objects claim the same thing, the one whose name sorts first keeps it and the other is

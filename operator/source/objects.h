@@ -15,7 +15,7 @@ namespace sluice {
 
 // Where an object was read. Line and column count from 1; 0: not known.
 struct Origin {
-  std::string file;  // name inside the manifest folder; empty: not from a file
+  std::string file{};  // name inside the manifest folder; empty: not from a file
   uint32_t line = 0;
   uint32_t column = 0;
 
@@ -23,56 +23,56 @@ struct Origin {
 };
 
 struct NodeObject {
-  std::string name;
-  std::vector<Address> internal_addresses;  // status.addresses of type InternalIP, in their order
-  std::vector<Prefix> pod_cidrs;            // spec.podCIDRs, else spec.podCIDR
-  Origin origin;
+  std::string name{};
+  std::vector<Address> internal_addresses{};  // status.addresses of type InternalIP, in their order
+  std::vector<Prefix> pod_cidrs{};            // spec.podCIDRs, else spec.podCIDR
+  Origin origin{};
 
   bool operator==(const NodeObject&) const = default;
 };
 
 struct NamespaceObject {
-  std::string name;
-  std::map<std::string, std::string> labels;
-  Origin origin;
+  std::string name{};
+  std::map<std::string, std::string> labels{};
+  Origin origin{};
 
   bool operator==(const NamespaceObject&) const = default;
 };
 
 struct PodObject {
-  std::string namespace_name;  // metadata.namespace, "default" where it is absent
-  std::string name;
-  std::string uid;
-  std::string node;           // spec.nodeName
+  std::string namespace_name{};  // metadata.namespace, "default" where it is absent
+  std::string name{};
+  std::string uid{};
+  std::string node{};         // spec.nodeName
   bool host_network = false;  // spec.hostNetwork
   bool finished =
       false;  // status.phase Succeeded or Failed: its addresses may belong to another pod by now
-  std::vector<Address> addresses;  // status.podIPs, else status.podIP
-  std::map<std::string, std::string> labels;
-  std::string owner_kind;  // of the owner reference that is the controller; empty: none
-  std::string owner_name;
-  Origin origin;
+  std::vector<Address> addresses{};  // status.podIPs, else status.podIP
+  std::map<std::string, std::string> labels{};
+  std::string owner_kind{};  // of the owner reference that is the controller; empty: none
+  std::string owner_name{};
+  Origin origin{};
 
   bool operator==(const PodObject&) const = default;
 };
 
 // Complete: what is not in it does not exist. No order is promised, and no key occurs twice.
 struct Objects {
-  std::vector<NodeObject> nodes;
-  std::vector<NamespaceObject> namespaces;
-  std::vector<PodObject> pods;
+  std::vector<NodeObject> nodes{};
+  std::vector<NamespaceObject> namespaces{};
+  std::vector<PodObject> pods{};
 
   bool operator==(const Objects&) const = default;
 };
 
 // Something wrong with the input that an operator has to mend. The rest of the input goes on.
 struct SourceProblem {
-  Origin origin;
-  std::string kind;            // "Pod"; empty where the object could not be read at all
-  std::string namespace_name;  // empty for kinds without one
-  std::string name;
-  std::string field;  // "spec.podCIDRs[0]"; empty: the object or the file as a whole
-  std::string what;   // what is wrong, with the value, and what is allowed
+  Origin origin{};
+  std::string kind{};            // "Pod"; empty where the object could not be read at all
+  std::string namespace_name{};  // empty for kinds without one
+  std::string name{};
+  std::string field{};  // "spec.podCIDRs[0]"; empty: the object or the file as a whole
+  std::string what{};   // what is wrong, with the value, and what is allowed
 
   bool operator==(const SourceProblem&) const = default;
 };

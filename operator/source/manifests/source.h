@@ -40,8 +40,8 @@ class ManifestSource {
 
  private:
   class Watch;
-  explicit ManifestSource(std::unique_ptr<Watch> watch);
-  std::unique_ptr<Watch> watch_;
+  explicit ManifestSource(std::shared_ptr<Watch> watch);
+  std::shared_ptr<Watch> watch_;
 };
 
 }  // namespace sluice

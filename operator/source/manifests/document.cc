@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fields of one object of a manifest, read with their path and position.
+#include "operator/source/manifests/document.h"
+
+#include <array>
+
+#include "lib/labels/labels.h"
+
+namespace sluice {
+namespace {
+
+bool is_absent(const YAML::Node& node) {
+  return !node.IsDefined() || node.IsNull();
+}
+
+std::string quoted(std::string_view text) {
+  return "\"" + std::string(text) + "\"";
+}
+
+// Ranges that no pod and no node can have: this host, link-local, multicast.
+const Prefix* special_range(const Prefix& prefix) {
+  static const std::array<Prefix, 6> kSpecial = {
+      *parse_prefix("127.0.0.0/8"), *parse_prefix("169.254.0.0/16"), *parse_prefix("224.0.0.0/4"),
+      *parse_prefix("::1/128"),     *parse_prefix("fe80::/10"),      *parse_prefix("ff00::/8"),
+  };
+  for (const Prefix& special : kSpecial) {
+    if (overlaps(special, prefix)) return &special;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Origin origin_of(std::string_view file_name, const YAML::Node& node) {
+  Origin origin{.file = std::string(file_name)};
+  if (!node.IsDefined()) return origin;
+  const YAML::Mark mark = node.Mark();
+  if (mark.is_null()) return origin;
+  origin.line = static_cast<uint32_t>(mark.line + 1);
+  origin.column = static_cast<uint32_t>(mark.column + 1);
+  return origin;
+}
+
+ObjectReader::ObjectReader(std::string_view file_name, const YAML::Node& root,
+                           std::vector<SourceProblem>& problems)
+    : file_name_(file_name),
+      root_(root),
+      origin_(origin_of(file_name, root)),
+      problems_(problems) {}
+
+void ObjectReader::set_object(std::string kind, std::string namespace_name, std::string name) {
+  kind_ = std::move(kind);
+  namespace_name_ = std::move(namespace_name);
+  name_ = std::move(name);
+}
+
+void ObjectReader::report(const Field& field, std::string what) {
+  failed_ = true;
+  Origin origin = origin_of(file_name_, field.node);
+  problems_.push_back({.origin = origin.line == 0 ? origin_ : origin,
+                       .kind = kind_,
+                       .namespace_name = namespace_name_,
+                       .name = name_,
+                       .field = field.path,
+                       .what = std::move(what)});
+}
+
+Field ObjectReader::child(const Field& parent, const std::string& key) const {
+  Field field{.node = YAML::Node(YAML::NodeType::Undefined),
+              .path = parent.path.empty() ? key : parent.path + "." + key};
+  if (parent.node.IsDefined() && parent.node.IsMap()) {
+    const YAML::Node& map = parent.node;  // the const operator adds no key
+    field.node.reset(map[key]);
+  }
+  return field;
+}
+
+Field ObjectReader::mapping(const Field& parent, const std::string& key) {
+  Field field = child(parent, key);
+  if (!is_absent(field.node) && !field.node.IsMap()) report(field, "must be a mapping");
+  return field;
+}
+
+std::vector<Field> ObjectReader::items(const Field& parent, const std::string& key) {
+  const Field field = child(parent, key);
+  std::vector<Field> result;
+  if (is_absent(field.node)) return result;
+  if (!field.node.IsSequence()) {
+    report(field, "must be a list");
+    return result;
+  }
+  for (const YAML::Node& item : field.node) {
+    result.push_back(
+        {.node = item, .path = field.path + "[" + std::to_string(result.size()) + "]"});
+  }
+  return result;
+}
+
+std::optional<std::string> ObjectReader::text(const Field& parent, const std::string& key) {
+  const Field field = child(parent, key);
+  if (is_absent(field.node)) return std::nullopt;
+  if (!field.node.IsScalar()) {
+    report(field, "must be a string");
+    return std::nullopt;
+  }
+  return field.node.Scalar();
+}
+
+bool ObjectReader::boolean(const Field& parent, const std::string& key) {
+  const Field field = child(parent, key);
+  if (is_absent(field.node)) return false;
+  bool value = false;
+  if (!field.node.IsScalar() || !YAML::convert<bool>::decode(field.node, value)) {
+    report(field, "must be true or false");
+  }
+  return value;
+}
+
+std::map<std::string, std::string> ObjectReader::labels(const Field& metadata) {
+  const Field field = mapping(metadata, "labels");
+  std::map<std::string, std::string> result;
+  if (is_absent(field.node) || !field.node.IsMap()) return result;
+  for (const auto& entry : field.node) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    const Field label{.node = entry.second, .path = field.path + "." + key};
+    if (!is_label_key(key)) {
+      report({.node = entry.first, .path = field.path}, quoted(key) + " is not a label key");
+    } else if (!entry.second.IsScalar() && !entry.second.IsNull()) {
+      report(label, "must be a string");
+    } else if (const std::string value = entry.second.IsNull() ? "" : entry.second.Scalar();
+               !is_label_value(value)) {
+      report(label, quoted(value) +
+                        " is not a label value: at most 63 letters, digits, '-', '_', "
+                        "'.', with a letter or digit at its ends");
+    } else {
+      result[key] = value;
+    }
+  }
+  return result;
+}
+
+std::optional<Address> ObjectReader::address(const Field& field) {
+  if (!field.node.IsDefined() || !field.node.IsScalar()) {
+    report(field, "must be an IP address");
+    return std::nullopt;
+  }
+  const std::string text = field.node.Scalar();
+  const auto address = parse_address(text);
+  if (!address) {
+    report(field, quoted(text) + " is not an IP address");
+    return std::nullopt;
+  }
+  const Prefix* special = special_range(host_prefix(*address));
+  if (address->is_unspecified() || special != nullptr) {
+    report(field, quoted(text) + " cannot be the address of a node or a pod" +
+                      (special == nullptr ? "" : ": it is in " + to_string(*special)));
+    return std::nullopt;
+  }
+  return *address;
+}
+
+std::optional<Prefix> ObjectReader::pod_cidr(const Field& field) {
+  const std::string text =
+      field.node.IsDefined() && field.node.IsScalar() ? field.node.Scalar() : "";
+  const auto prefix = parse_prefix(text);
+  if (text.find('/') == std::string::npos || !prefix) {
+    std::string why = prefix ? "the length is missing" : prefix.error().context;
+    report(field, quoted(text) + " is not a CIDR: " + why);
+    return std::nullopt;
+  }
+  if (prefix->family_length() == 0) {
+    report(field, quoted(text) + " cannot be a pod CIDR: it holds every address");
+    return std::nullopt;
+  }
+  if (const Prefix* special = special_range(*prefix)) {
+    report(field, quoted(text) + " cannot be a pod CIDR: it overlaps " + to_string(*special));
+    return std::nullopt;
+  }
+  return *prefix;
+}
+
+}  // namespace sluice
