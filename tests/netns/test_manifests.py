@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standalone mode: a folder of manifests is the cluster, and changes of it are seen at once."""
+import os
+import time
+
+import objects
+import pytest
+from machine import wait_for
+from traffic import ping
+
+
+@pytest.fixture
+def node(make_lab):
+    lab = make_lab("a")
+    lab.write_manifest("pods.yaml", objects.pod("a", node="n1", labels={"app": "one"}))
+    lab.nodes[0].start_agent()
+    lab.nodes[0].add_pod("a")
+    return lab.nodes[0]
+
+
+def labels_of(node, container="demo-a"):
+    return next(e for e in node.cli_json("endpoint", "list")["endpoints"] if e["container_id"] == container)["labels"]
+
+
+def bad_conditions(node):
+    return [c["message"] for c in node.status()["conditions"] if not c["ok"]]
+
+
+def test_change_is_seen_within_100_ms(node):
+    times = []
+    for value in range(5):
+        node.lab.write_manifest("pods.yaml", objects.pod("a", node="n1", labels={"app": f"v{value}"}))
+        began = time.monotonic()
+        wait_for(lambda value=value: labels_of(node)["app"] == f"v{value}", 3, "the new label", every=0.001)
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.1, times  # the reading itself, by a new process, is in it
+
+
+def test_write_in_place_is_seen_too(node):
+    with open(os.path.join(node.lab.manifests, "pods.yaml")) as text:
+        changed = text.read().replace("one", "edited")
+    with open(os.path.join(node.lab.manifests, "pods.yaml"), "w") as out:
+        out.write(changed)
+    wait_for(lambda: labels_of(node)["app"] == "edited", 2, "the new label")
+
+
+@pytest.mark.parametrize("text,place", [
+    ("apiVersion: v1\nkind: Pod\nmetadata: {name: a\n", "pods.yaml:"),
+    ("\tkind: Pod\n", "pods.yaml:1:"),
+    ("apiVersion: v1\nkind: Pod\nmetadata:\n  namespace: demo\n  name: a\n  labels: 7\n", "pods.yaml:6:"),
+])
+def test_broken_file_is_reported_with_its_place_and_changes_nothing(node, text, place):
+    assert bad_conditions(node) == []
+    node.lab.write_text("pods.yaml", text)
+
+    wait_for(lambda: any(place in message for message in bad_conditions(node)), 3, "the report")
+    assert labels_of(node) == {"app": "one"}  # the last good state
+
+    node.lab.write_manifest("pods.yaml", objects.pod("a", node="n1", labels={"app": "mended"}))
+    wait_for(lambda: bad_conditions(node) == [], 3, "the end of the report")
+    assert labels_of(node) == {"app": "mended"}
+
+
+def test_new_node_becomes_reachable_and_a_removed_one_goes(make_lab):
+    lab = make_lab("aa", publish=False)
+    n1, n2 = lab.nodes
+    lab.write_manifest("n1.yaml", n1.manifest())
+    lab.write_manifest("n2.yaml", n2.manifest())
+    n2.start_agent()
+    c = n2.add_pod("c")
+    os.unlink(os.path.join(lab.manifests, "n2.yaml"))
+    n1.start_agent()
+    a = n1.add_pod("a")
+
+    lab.write_manifest("n2.yaml", n2.manifest())
+    wait_for(lambda: ping(a, c.ipv4, 1, timeout=1)[1] == 1, 5, "the way to the new node")
+    assert ping(a, c.ipv6, 1)[1] == 1
+
+    os.unlink(os.path.join(lab.manifests, "n2.yaml"))
+    wait_for(lambda: n2.pod_cidrs[0] not in n1.exec("ip route").stdout, 5, "the route's end")
+
+
+def test_empty_folder_is_no_reason_to_end(make_lab):
+    lab = make_lab("a", publish=False)
+    node = lab.nodes[0]
+    node.start_agent(wait=False)
+    wait_for(lambda: node.cli("status", check=False).stdout, 5, "an answer")
+    assert not node.status()["ready"]
+    lab.publish_nodes()
+    node.wait_ready()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packet sizes: as large as each path carries, and errors that say so where it does not."""
+import json
+import re
+import socket
+
+import pytest
+from conftest import address_of
+from machine import wait_for
+from traffic import Server, family_of, ping
+
+HEADERS = {"v4": 28, "v6": 48}
+OVERHEAD = {"v4": 50}  # the underlay between the nodes is IPv4
+
+
+def default_route_mtu(pod, family):
+    """Of the pod's default route; where it names none, the device's."""
+    flag = "-4" if family == "v4" else "-6"
+    metrics = json.loads(pod.exec(f"ip {flag} -j route show default").stdout)[0].get("metrics") or [{}]
+    return metrics[0].get("mtu") or device_mtu(pod)
+
+
+def device_mtu(ns, device="eth0"):
+    return json.loads(ns.exec(f"ip -j link show {device}").stdout)[0]["mtu"]
+
+
+def fits(pod, address, family, packet_size):
+    return ping(pod, address, 1, packet_size - HEADERS[family], ["-M", "do"], timeout=1)[1] == 1
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_native_pods_use_the_whole_link_N12(make_lab, family):
+    lab = make_lab("aa")
+    for node in lab.nodes:
+        node.start_agent({"routing": "native"})
+    a, c = lab.nodes[0].add_pod("a"), lab.nodes[1].add_pod("c")
+
+    assert device_mtu(a) == default_route_mtu(a, family) == 1500
+    assert fits(a, address_of(c, family), family, 1500)
+    assert not fits(a, address_of(c, family), family, 1501)
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+@pytest.mark.parametrize("path", ["same-node", "native", "vxlan", "outside"])
+def test_overlay_leaves_room_for_its_headers_N12(cluster, path, family):
+    assert default_route_mtu(cluster.a, family) == 1450
+    assert fits(cluster.a, address_of(cluster.peer(path), family), family, 1450)
+    assert not fits(cluster.a, address_of(cluster.peer(path), family), family, 1451)
+
+
+def test_pods_follow_the_uplinks_mtu(make_lab):
+    lab = make_lab("aa")
+    n1, n2 = lab.nodes
+    for node in lab.nodes:
+        node.start_agent({"routing": "native"})
+    a, c = n1.add_pod("a"), n2.add_pod("c")
+
+    for mtu in (1400, 1500):
+        for node in lab.nodes:
+            node.exec(f"ip link set eth0 mtu {mtu}")
+        wait_for(lambda mtu=mtu: {device_mtu(a), device_mtu(c)} == {mtu}, 5, f"pods' MTU {mtu}")
+        assert fits(a, c.ipv4, "v4", mtu) and fits(a, c.ipv6, "v6", mtu)
+    assert device_mtu(n1.add_pod("late")) == 1500
+
+
+class Sink(Server):
+    """Takes bytes until the sender has finished, then says how many: all data flows one way."""
+
+    def __init__(self, ns, address):
+        super().__init__(ns, address, socket.SOCK_STREAM)
+
+    def _serve(self):
+        self._socket.listen(1)
+        while self._readable(self._socket):
+            connection, peer = self._socket.accept()
+            self.peers.append(peer[:2])
+            with connection:
+                count = 0
+                while data := connection.recv(65536):
+                    count += len(data)
+                connection.sendall(str(count).encode())
+
+
+def upload(ns, address, port, size):
+    with ns.socket(family_of(address), socket.SOCK_STREAM) as sock:
+        sock.settimeout(10)
+        sock.connect((address, port))
+        sock.sendall(b"u" * size)
+        sock.shutdown(socket.SHUT_WR)
+        return int(sock.recv(64))
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_size_error_from_the_outside_reaches_the_pod(make_lab, family):
+    """A router behind the uplink has a smaller link: its error is about the translated packet."""
+    lab = make_lab("a")
+    lab.fabric.exec("ip link set p-outside mtu 1400")
+    lab.nodes[0].start_agent()
+    pod, address = lab.nodes[0].add_pod("a"), address_of(lab.outside, family)
+
+    _, received, text = ping(pod, address, 2, 1472 - 20 * (family == "v6"), ["-M", "do"], timeout=1)
+    assert received == 0
+    assert re.search(r"mtu ?= ?1400|mtu: 1400", text), text
+
+    with Sink(lab.outside, address) as sink:
+        assert upload(pod, address, sink.port, 300000) == 300000

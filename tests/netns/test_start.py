@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A start that cannot work says why; a start over damage keeps what is whole."""
+import json
+import signal
+
+import pytest
+from machine import wait_for
+from traffic import ping
+
+
+def refused(node, words, timeout=15, **options):
+    """The agent ends by itself with a failure, and its log names each of `words`."""
+    node.start_agent(wait=False, **options)
+    wait_for(lambda: node.agent.poll() is not None, timeout, "the agent's end")
+    assert node.agent.returncode not in (0, -signal.SIGSEGV, -signal.SIGABRT, 139, 134)
+    log = node.log_tail()
+    for word in words:
+        assert word in log, log
+    node.agent = None
+
+
+def test_bpffs_that_is_not_mounted_is_named(make_lab):
+    lab = make_lab("")
+    lab.add_node(bpffs=False)
+    lab.publish_nodes()
+    refused(lab.nodes[0], ["/sys/fs/bpf"])
+
+
+@pytest.mark.parametrize("capability", ["net_admin", "bpf,-sys_admin"])
+def test_missing_capability_is_named(make_lab, capability):
+    lab = make_lab("a")
+    drop = ",".join("-" + name.lstrip("-") for name in capability.split(","))
+    refused(lab.nodes[0], ["CAP_" + capability.split(",")[0].upper()],
+            prefix=["setpriv", f"--bounding-set={drop}", f"--inh-caps={drop}", "--"])
+
+
+@pytest.mark.parametrize("text,words", [
+    ("routing: sideways\n", ["routing", "sideways", "1:"]),
+    ("snat: {portMin: 70000}\n", ["snat.portMin"]),
+    ("noSuchField: 1\n", ["noSuchField"]),
+    ("nodeName: [\n", [":2:"]),
+])
+def test_bad_configuration_names_the_field(make_lab, text, words):
+    node = make_lab("a").nodes[0]
+    path = f"{node.root}/bad.yaml"
+    with open(path, "w") as out:
+        out.write(text)
+    refused(node, words, flags=["--config", path])
+
+
+def test_snat_range_that_host_sockets_use_is_refused_S15(make_lab):
+    refused(make_lab("a").nodes[0], ["snat"], config={"snat": {"portMin": 40000, "portMax": 41000}})
+
+
+@pytest.mark.parametrize("damage", ["", "{", "\x00" * 200, "[]", '{"endpoints": 7}'])
+def test_corrupt_state_file_loses_no_pod(make_lab, damage):
+    """The devices themselves say whose they are: the pods stay, and the damaged file is kept aside."""
+    lab = make_lab("a")
+    node = lab.nodes[0]
+    node.start_agent()
+    a, b = node.add_pod("a"), node.add_pod("b")
+    node.kill_agent(signal.SIGKILL)
+    with open(node.fs + "/var/lib/sluice/pods.json", "w") as out:
+        out.write(damage)
+
+    node.start_agent()
+
+    found = {e["container_id"]: e["ipv4"] for e in node.cli_json("endpoint", "list")["endpoints"]}
+    assert found == {a.container: a.ipv4, b.container: b.ipv4}
+    assert node.exec("ls /var/lib/sluice").stdout.count("pods.json.corrupt-") == 1
+    assert ping(a, b.ipv4, 2)[1] == 2
+    assert node.add_pod("late").ipv4 not in (a.ipv4, b.ipv4)
+
+
+def test_pinned_map_of_another_shape_is_refused_by_name(make_lab):
+    lab = make_lab("a")
+    node = lab.nodes[0]
+    node.start_agent()
+    node.kill_agent()
+    pins = node.exec("ls -d /sys/fs/bpf/sluice/v*").stdout.split()[0]
+    node.exec(f"rm {pins}/sl_node && bpftool map create {pins}/sl_node type hash key 4 value 9 entries 3 name sl_node")
+
+    refused(node, ["sl_node"])
+
+
+def test_second_agent_on_one_node_is_refused(make_lab):
+    lab = make_lab("a")
+    node = lab.nodes[0]
+    node.start_agent()
+    first, pid = node.agent, node.agent_pid
+    node.agent = None
+
+    refused(node, ["agent.sock"])
+
+    node.agent, node.agent_pid = first, pid
+    assert node.status()["ready"]
+
+
+def test_overlapping_pod_ranges_of_two_nodes_are_reported(make_lab):
+    lab = make_lab("aa", publish=False)
+    n1, n2 = lab.nodes
+    n2.pod_cidrs = ["10.244.1.128/25", n2.pod_cidrs[1]]
+    lab.publish_nodes()
+    n1.start_agent()
+
+    bad = [c for c in n1.status()["conditions"] if not c["ok"]]
+
+    assert any("n1" in c["message"] and "n2" in c["message"] and "10.244.1" in c["message"] for c in bad), bad
+    assert n1.add_pod("a").ipv4  # the node whose name sorts first keeps its range
+
+
+def test_status_says_that_all_is_well(cluster):
+    for node in cluster.lab.nodes:
+        status = node.status()
+        assert status["ready"] and all(c["ok"] for c in status["conditions"]), status["conditions"]
+        assert int(status["applied_revision"]) == int(status["intent_revision"]) or status["applied_revision"]
+        assert node.cli("status").returncode == 0
+
+
+def test_health_and_metrics_are_served(cluster):
+    def fetch(path):
+        with cluster.n1.socket(2, 1) as sock:
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1", 9962))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            data = b""
+            while part := sock.recv(65536):
+                data += part
+            return data.decode()
+
+    assert " 200 " in fetch("/healthz").splitlines()[0]
+    metrics = fetch("/metrics")
+    assert "sluice_agent_" in metrics and "sluice_datapath_" in metrics
+    assert json.dumps(metrics).count("# HELP") > 5
