@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door; CMake builds, .ci/test runs the tests. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help packages build release demo demo-shell demo-clean test bench format tidy clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+packages: ## install the Debian packages that are missing (root)
+	@.ci/install_packages.sh
+
+build: packages ## debug build: everything
+	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
+
+release: packages ## release build: the binaries
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release
+
+demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
+	@KEEP=$(KEEP) tests/demo/run
+
+demo-shell: ## a shell on a node of a kept demo: make demo-shell NODE=a
+	@tests/demo/run shell $(NODE)
+
+demo-clean: ## remove a kept demo
+	@tests/demo/run clean
+
+test: packages ## every kind of test that this machine can run; logs in build/test-logs/
+	@.ci/test
+
+test-%: packages ## one kind: format build headers unit prog layout verifier asan tsan netns vm tidy
+	@.ci/test $*
+
+bench: release ## measure against other data planes; prints a table, writes JSON (root)
+	@bench/run
+
+format: ## format our C++ and eBPF sources in place
+	@git ls-files '*.cc' '*.h' '*.bpf.c' | grep -v '^bpf/vmlinux/' | xargs clang-format-19 -i
+
+tidy: packages ## clang-tidy over our C++ sources
+	@.ci/test tidy
+
+clean: ## remove all that was built
+	@rm -rf build
