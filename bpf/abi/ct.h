@@ -48,7 +48,7 @@ ABI_ASSERT(ABI_OFFSETOF(ct_entry, nat_addr) == 88);
 
 #define CT_OPENER_IS_A (1U << 0)
 #define CT_TRANSLATE (1U << 1)	     /* the opener is a pod, the other end outside: source translation */
-#define CT_TO_STACK (1U << 2)	     /* packets of the opener go to the host's stack */
+#define CT_HOST (1U << 2)	     /* the end that is no pod of this node is the node itself */
 #define CT_PICKED_UP (1U << 3)	     /* TCP flow met in the middle: it is older than the row */
 #define CT_CLOSE_REPORTED (1U << 4)
 
@@ -112,8 +112,9 @@ struct frag_ports {
 ABI_ASSERT(sizeof(struct frag_ports) == 4);
 
 /*
- * Context of the syscall program ct_sweep, handed over and back by BPF_PROG_TEST_RUN: the agent walks sl_ct in batches
- * and names what looked expired; the program looks again and removes a flow and its translation together.
+ * What the syscall program ct_sweep works on, its global variable `sweep` (memory shared with the agent): the agent
+ * walks sl_ct in batches and names what looked expired; the program looks again and removes a flow and its
+ * translation together.
  */
 struct ct_sweep_args {
 	__u32 count;	     /* in: keys that follow, at most CT_SWEEP_BATCH */

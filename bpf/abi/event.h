@@ -9,7 +9,10 @@ enum event_kind {
 	EVENT_FLOW_UPDATE = 2,	 /* counters of a flow that is still open; TCP: also when it becomes established */
 	EVENT_FLOW_CLOSE = 3,	 /* TCP: FIN from both sides or RST */
 	EVENT_DROP = 4,
+	EVENT_KIND_MAX = 5,
 };
+
+/* sl_event_loss: per-CPU array of __u64, index enum event_kind: records that the ring had no room for. */
 
 #define EVENT_VERSION 1
 

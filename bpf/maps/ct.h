@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Conntrack, source translation and fragments. Programs write from every CPU; ct_sweep removes. */
+#pragma once
+
+#include "bpf/core/bpf.h"
+#include "bpf/abi/ct.h"
+
+/*
+ * One row a flow. Sizing: open flows of the node, 2^19 by default; memory follows use. Full: new flows are refused with
+ * DROP_CT_FULL, open ones are untouched (an LRU would instead forget the longest silent ones at random).
+ * Concurrent writers: counters by atomic add; state and flags are monotonous within a flow's life, a lost update is
+ * repeated by the next packet.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, CT_MAX_DEFAULT);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, struct ct_key);
+	__type(value, struct ct_entry);
+} sl_ct SEC(".maps");
+
+/* Answers to translated flows, by the tuple they arrive with. Full: DROP_CT_FULL. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NAT_MAX_DEFAULT);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, struct nat_key);
+	__type(value, struct nat_row);
+} sl_nat SEC(".maps");
+
+/* Datagrams whose first fragment was seen. Full: the oldest datagram's later fragments are dropped, and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAG_MAX_DEFAULT);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__type(key, struct frag_key);
+	__type(value, struct frag_ports);
+} sl_frag SEC(".maps");
+
+/* Where a row is put together: the stack has no room for it. One program runs at a time on a CPU; not shared, not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ct_entry);
+} sl_ct_scratch SEC(".maps");

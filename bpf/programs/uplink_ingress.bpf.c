@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * uplink_ingress: TCX ingress of each external device and of the overlay device (clsact before 6.6). What is for a pod of
+ * this node goes straight to it; everything else is the host's and is left alone, malformed packets included (N14).
+ *
+ * Stages: parse -> fragment -> reverse translation -> [service translation] -> ICMP error -> conntrack -> for a new flow to
+ * a pod: source, policy, row -> deliver (local pod).
+ */
+#include "bpf/stages/verdict.h"
+#include "bpf/stages/fragment.h"
+#include "bpf/stages/ingress.h"
+#include "bpf/stages/snat_reverse.h"
+#include "bpf/stages/deliver.h"
+
+#define HOOK HOOK_UPLINK_INGRESS
+
+char program_license[] SEC("license") = "Dual BSD/GPL";
+
+/* The device of the pod that has this address; 0: none of ours. *is_ours: in this node's pod ranges. */
+static __always_inline __u32 local_pod(const struct ip_addr *addr, bool *is_ours)
+{
+	struct identity_row *row = identity__lookup(addr);
+
+	*is_ours = row && row->flags & ADDRESS_LOCAL_POD;
+	return *is_ours ? row->ifindex : 0;
+}
+
+static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, __u32 ifindex)
+{
+	struct endpoint_row *ep = endpoint__lookup(ifindex);
+
+	if (!ep)
+		return verdict__drop(skb, pkt, HOOK, DROP_ENDPOINT_GONE);
+	return deliver__local(skb, pkt, ep, ifindex, HOOK);
+}
+
+/* To the pod that sent the quoted packet. */
+static __noinline int receive_icmp_error(struct __sk_buff *skb, struct packet *pkt)
+{
+	struct packet inner = {};
+	struct flow flow = {};
+	bool is_ours;
+	__u32 ifindex;
+
+	if (!icmp_error__quoted(skb, pkt, &inner)) {
+		ct__lookup(&inner, &flow);
+		if (flow.entry) {
+			ifindex = flow.dir == CT_FROM_OPENER ? flow.entry->opener_ifindex : flow.entry->replier_ifindex;
+			return ifindex ? deliver(skb, pkt, ifindex) : verdict__forward(skb, HOOK);
+		}
+	}
+	local_pod(&pkt->dst, &is_ours);
+	return is_ours ? verdict__drop(skb, pkt, HOOK, DROP_FLOW_UNKNOWN) : verdict__forward(skb, HOOK);
+}
+
+/* The packet opens a flow, or is none of ours. */
+static __always_inline int receive_new(struct __sk_buff *skb, struct packet *pkt, bool overlay, bool ports_known)
+{
+	struct ingress in = { .hook = HOOK, .from_outside = 1, .overlay = overlay };
+	struct flow flow = {};
+	bool is_ours;
+	int rc;
+
+	in.pod_ifindex = local_pod(&pkt->dst, &is_ours);
+	if (!is_ours)
+		return verdict__forward(skb, HOOK);
+	if (!ports_known)
+		return verdict__drop(skb, pkt, HOOK, DROP_FRAGMENT_UNKNOWN);
+	rc = ingress__open(skb, pkt, &in, &flow);
+	if (rc)
+		return verdict__drop(skb, pkt, HOOK, rc);
+	if (!flow.entry)
+		return verdict__drop(skb, pkt, HOOK, DROP_CT_FULL);
+	if (config.events)
+		event__flow(skb, pkt, flow.entry, flow.dir, EVENT_FLOW_OPEN, HOOK);
+	return deliver(skb, pkt, in.pod_ifindex);
+}
+
+static __always_inline int receive_known(struct __sk_buff *skb, struct packet *pkt, struct flow *flow)
+{
+	struct ct_entry *entry = flow->entry;
+	__u32 ifindex = flow->dir == CT_FROM_OPENER ? entry->replier_ifindex : entry->opener_ifindex;
+	struct endpoint_row *ep;
+
+	if (!ifindex)
+		return verdict__forward(skb, HOOK);
+	ep = endpoint__lookup(ifindex);
+	if (!ep)
+		return verdict__drop(skb, pkt, HOOK, DROP_ENDPOINT_GONE);
+	if (!ingress__still_allowed(entry, ep, flow->dir))
+		return verdict__drop(skb, pkt, HOOK, DROP_POLICY_DENY);
+	ct__account(skb, pkt, flow, HOOK, config.events);
+	return deliver__local(skb, pkt, ep, ifindex, HOOK);
+}
+
+SEC("tcx/ingress")
+int uplink_ingress(struct __sk_buff *skb)
+{
+	struct node_row *node = node__get();
+	struct packet pkt = {};
+	struct flow flow = {};
+	bool ports_known, overlay;
+	int rc;
+
+	verdict__seen(skb, HOOK);
+	if (unlikely(!node) || packet__parse(skb, &pkt, config.ipv4, config.ipv6))
+		return verdict__forward(skb, HOOK);
+	overlay = config.overlay && skb->ifindex == node->overlay_ifindex;
+	ports_known = !fragment__ports(&pkt);
+	if (config.translate && likely(ports_known)) {
+		rc = snat__reverse(skb, &pkt, node);
+		if (unlikely(rc))
+			return verdict__drop(skb, &pkt, HOOK, rc);
+	}
+	if (addr__equal(&pkt.dst, &node->tunnel_source))
+		return verdict__forward(skb, HOOK);
+	if (unlikely(pkt.is_icmp_error))
+		return receive_icmp_error(skb, &pkt);
+	ct__lookup(&pkt, &flow);
+	if (unlikely(flow.entry && ct__is_reopened(&pkt, flow.entry))) {
+		ct__delete(&pkt);
+		flow.entry = NULL;
+	}
+	if (unlikely(!flow.entry))
+		return receive_new(skb, &pkt, overlay, ports_known);
+	return receive_known(skb, &pkt, &flow);
+}

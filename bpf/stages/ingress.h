@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A new flow towards a pod of this node, from the node itself, another node or the outside. */
+#pragma once
+
+#include "bpf/stages/ct.h"
+#include "bpf/stages/policy.h"
+#include "bpf/maps/endpoint.h"
+
+/* The node that encapsulated the packet. False where there is no metadata. */
+static __always_inline bool ingress__tunnel_remote(struct __sk_buff *skb, struct ip_addr *remote)
+{
+	struct bpf_tunnel_key key = {};
+
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		addr__from_ipv4(remote, bpf_htonl(key.remote_ipv4));
+		return true;
+	}
+	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+		return false;
+	__builtin_memcpy(remote, key.remote_ipv6, sizeof(*remote));
+	return true;
+}
+
+/* A packet from outside must not claim an address of this node; one from the overlay, not one of a node that did not send it. */
+static __always_inline int ingress__check_source(struct __sk_buff *skb, const struct identity_row *from, bool overlay,
+						 struct ip_addr *remote)
+{
+	if (from->flags & (ADDRESS_LOCAL_POD | ADDRESS_THIS_NODE))
+		return DROP_SPOOFED_SOURCE;
+	if (!overlay)
+		return 0;
+	if (!ingress__tunnel_remote(skb, remote) || !addr__equal(remote, &from->node))
+		return DROP_TUNNEL_UNKNOWN_NODE;
+	return 0;
+}
+
+/* What the caller knows of where the packet came in and where it goes. */
+struct ingress {
+	__u32 pod_ifindex;
+	__u8 hook;
+	__u8 from_outside; /* at an external or the overlay device */
+	__u8 overlay;
+	__u8 pad;
+};
+
+/* 0 with flow->entry set, or a drop reason. */
+static __stage int ingress__open(struct __sk_buff *skb, struct packet *pkt, struct ingress *in, struct flow *flow)
+{
+	struct endpoint_row *ep = endpoint__lookup(in->pod_ifindex);
+	struct identity_row *from = identity__lookup(&pkt->src);
+	struct node_row *node = node__get();
+	struct ct_ends ends = {};
+	int rc;
+
+	if (!ep)
+		return DROP_ENDPOINT_GONE;
+	if (!from || !node)
+		return DROP_NO_IDENTITY;
+	ends.peer_node = from->flags & ADDRESS_TUNNEL ? from->node : (struct ip_addr){};
+	if (in->from_outside) {
+		rc = ingress__check_source(skb, from, in->overlay, &ends.peer_node);
+		if (rc)
+			return rc;
+	}
+	if (!policy__allows_ingress(ep, from->identity))
+		return DROP_POLICY_DENY;
+	ends.hook = in->hook;
+	ends.opener_identity = from->identity;
+	ends.replier_identity = ep->identity;
+	ends.opener_ifindex = from->flags & ADDRESS_LOCAL_POD ? from->ifindex : 0;
+	ends.replier_ifindex = in->pod_ifindex;
+	ends.policy_revision = node->policy_revision;
+	ends.flags = from->flags & ADDRESS_THIS_NODE ? CT_HOST : 0;
+	return ct__create(skb, pkt, &ends, flow);
+}
+
+/* The policy's revision has moved on since the verdict was stored: it is decided again. */
+static __always_inline bool ingress__still_allowed(struct ct_entry *entry, const struct endpoint_row *ep, __u8 dir)
+{
+	struct node_row *node = node__get();
+
+	if (!node || likely(entry->policy_revision == node->policy_revision) || dir != CT_FROM_OPENER)
+		return true;
+	if (!policy__allows_ingress(ep, entry->opener_identity))
+		return false;
+	entry->policy_revision = node->policy_revision;
+	return true;
+}

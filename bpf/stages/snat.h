@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Source translation on the way out: pods that leave the cluster carry the node's address and a port of a range of its
+ * own. The flow's conntrack row holds the translation; sl_nat finds the pod from the answer (S14, S15).
+ */
+#pragma once
+
+#include "bpf/stages/ct.h"
+#include "bpf/stages/icmp_translate.h"
+#include "bpf/stages/rewrite.h"
+#include "bpf/maps/endpoint.h"
+
+/* State of the search for a free port. */
+struct snat_search {
+	struct __sk_buff *skb;
+	struct nat_key key;
+	struct nat_row row;
+	__u32 next;  /* offset into the range */
+	__u32 range; /* ports */
+	__u16 first;
+	__u8 is_v6;
+	__u8 found;
+	__u8 full;
+	__u8 has_port;
+	__u8 pad[2];
+};
+
+/* A socket of the host that would take the answer, connected or listening. */
+static __always_inline bool snat__is_host_socket(struct snat_search *search)
+{
+	const struct nat_key *key = &search->key;
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = sizeof(tuple.ipv4);
+	struct bpf_sock *sk;
+
+	if (search->is_v6) {
+		size = sizeof(tuple.ipv6);
+		__builtin_memcpy(tuple.ipv6.saddr, &key->remote, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, &key->node, 16);
+		tuple.ipv6.sport = key->remote_port_be;
+		tuple.ipv6.dport = key->node_port_be;
+	} else {
+		tuple.ipv4.saddr = key->remote.words_be[3];
+		tuple.ipv4.daddr = key->node.words_be[3];
+		tuple.ipv4.sport = key->remote_port_be;
+		tuple.ipv4.dport = key->node_port_be;
+	}
+	if (key->proto == IPPROTO_TCP)
+		sk = bpf_sk_lookup_tcp(search->skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else if (key->proto == IPPROTO_UDP)
+		sk = bpf_sk_lookup_udp(search->skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		return false;
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+/* One turn of the search: claims the next port by inserting its answer's row. 1: stop. */
+static long snat__try(__u32 turn __attribute__((unused)), struct snat_search *search)
+{
+	long rc;
+
+	if (search->has_port) {
+		search->key.node_port_be = bpf_htons(search->first + search->next);
+		search->next = (search->next + 1) % search->range;
+		if (snat__is_host_socket(search))
+			return 0;
+	}
+	rc = bpf_map_update_elem(&sl_nat, &search->key, &search->row, BPF_NOEXIST);
+	if (!rc) {
+		search->found = 1;
+		return 1;
+	}
+	if (rc != -17 /* EEXIST: taken, on to the next */) {
+		search->full = 1;
+		return 1;
+	}
+	return !search->has_port;
+}
+
+/* Chooses the flow's translation and writes both rows. 0, or a drop reason. */
+static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry)
+{
+	struct device_row *device = device__lookup(skb->ifindex);
+	struct node_row *node = node__get();
+	struct snat_search search = { .skb = skb };
+	struct ip_addr *source;
+
+	if (!device || !node)
+		return DROP_SNAT_NO_ADDRESS;
+	source = pkt->is_v6 ? &device->ipv6 : &device->ipv4;
+	if (!addr__is_set(source))
+		return DROP_SNAT_NO_ADDRESS;
+	search.key.remote = pkt->dst;
+	search.key.node = *source;
+	search.key.remote_port_be = pkt->dport_be;
+	search.key.node_port_be = pkt->sport_be;
+	search.key.proto = pkt->proto;
+	search.row.pod = pkt->src;
+	search.row.pod_port_be = pkt->sport_be;
+	search.row.created_ns = now_ns();
+	search.is_v6 = pkt->is_v6;
+	search.has_port = rewrite__has_port(pkt);
+	search.first = node->snat_port_min;
+	search.range = (__u32)node->snat_port_max - node->snat_port_min + 1;
+	if (!search.range || node->snat_port_max < node->snat_port_min)
+		return DROP_SNAT_EXHAUSTED;
+	search.next = bpf_get_prandom_u32() % search.range;
+	bpf_loop(SNAT_TRIES_MAX, snat__try, &search, 0);
+	if (search.full)
+		return DROP_CT_FULL;
+	if (!search.found)
+		return DROP_SNAT_EXHAUSTED;
+	entry->nat_port_be = search.key.node_port_be;
+	entry->nat_addr = search.key.node;
+	return 0;
+}
+
+/* An error that a pod sends about a packet of a translated flow: the quote names the pod, the receiver knows the node. */
+static __stage int snat__translate_error(struct __sk_buff *skb, struct packet *pkt)
+{
+	struct icmp_rewrite rewrite = {};
+	struct packet inner = {};
+	struct flow flow = {};
+	int reason = icmp_error__quoted(skb, pkt, &inner);
+
+	if (reason)
+		return reason;
+	ct__lookup(&inner, &flow);
+	if (!flow.entry || !addr__is_set(&flow.entry->nat_addr))
+		return DROP_FLOW_UNKNOWN;
+	rewrite.to = flow.entry->nat_addr;
+	rewrite.port_be = flow.entry->nat_port_be;
+	return icmp_error__rewrite(skb, pkt, &inner, &rewrite);
+}
+
+/* On the way out, packets that pod_egress marked. 0, or a drop reason. */
+static __always_inline int snat__translate(struct __sk_buff *skb, struct packet *pkt)
+{
+	struct flow flow = {};
+	struct ip_addr to;
+	int reason;
+
+	if (pkt->is_icmp_error)
+		return snat__translate_error(skb, pkt);
+	ct__lookup(pkt, &flow);
+	if (!flow.entry)
+		return DROP_FLOW_UNKNOWN;
+	if (!addr__is_set(&flow.entry->nat_addr)) {
+		reason = snat__allocate(skb, pkt, flow.entry);
+		if (reason)
+			return reason;
+	}
+	to = flow.entry->nat_addr;
+	return rewrite__end(skb, pkt, &to, flow.entry->nat_port_be, true);
+}
