@@ -70,7 +70,6 @@ class Sink(Server):
         super().__init__(ns, address, socket.SOCK_STREAM)
 
     def _serve(self):
-        self._socket.listen(1)
         while self._readable(self._socket):
             connection, peer = self._socket.accept()
             self.peers.append(peer[:2])

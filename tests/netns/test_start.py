@@ -45,7 +45,7 @@ def test_bad_configuration_names_the_field(make_lab, text, words):
     path = f"{node.root}/bad.yaml"
     with open(path, "w") as out:
         out.write(text)
-    refused(node, words, flags=["--config", path])
+    refused(node, words, config=path)
 
 
 def test_snat_range_that_host_sockets_use_is_refused_S15(make_lab):

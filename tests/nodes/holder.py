@@ -129,6 +129,10 @@ def reap_forever(tied):
             pass
 
 
+def tell(line):
+    os.write(1, (line + "\n").encode())  # one write: both sides of the fork tell, in either order of time
+
+
 def main():
     spec = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -140,7 +144,7 @@ def main():
     check(libc.unshare(flags), "unshare")
     pid = os.fork()
     if pid:
-        print(pid, flush=True)
+        tell(str(pid))
         os._exit(0)
     try:
         if spec["machine"]:
@@ -148,9 +152,9 @@ def main():
         else:
             mount(None, "/", None, MS_REC | MS_PRIVATE)
             mount("proc", "/proc", "proc")
-        print("ready", flush=True)
+        tell("ready")
     except OSError as error:
-        print(f"failed: {error}", flush=True)
+        tell(f"failed: {error}")
         os._exit(1)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)

@@ -83,16 +83,15 @@ class Machine(Netns):
         self._holder = subprocess.Popen(
             ["/usr/bin/python3", os.path.join(HERE, "holder.py"), json.dumps(spec)], text=True,
             stdin=subprocess.PIPE if lab.tied else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        first = self._holder.stdout.readline().strip()
-        if not first.isdigit():
-            raise RuntimeError(f"machine {name}: {first}\n{self._holder.stdout.read()}")
-        self.pid = int(first)
+        lines = sorted([self._holder.stdout.readline().strip(), self._holder.stdout.readline().strip()])
+        if not lines[0].isdigit():
+            raise RuntimeError(f"machine {name}: {' '.join(lines)}\n{self._holder.stdout.read()}")
+        self.pid = int(lines[0])
         self.started = start_time(self.pid)
         lab.remember(self)
-        second = self._holder.stdout.readline().strip()
         self._holder.wait()
-        if second != "ready":
-            raise RuntimeError(f"machine {name}: {second}")
+        if lines[1] != "ready":
+            raise RuntimeError(f"machine {name}: {lines[1]}")
         super().__init__(f"/proc/{self.pid}/ns/net", name)
 
     @property

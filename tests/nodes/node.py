@@ -53,7 +53,9 @@ class Node(Machine):
     # --- the agent ---
 
     def write_config(self, config=None):
-        """/etc/sluice/agent.yaml; JSON is YAML, so no YAML writer is needed."""
+        """config: fields of agent.yaml (JSON is YAML, so no YAML writer is needed), or a path. Returns the path."""
+        if isinstance(config, str):
+            return config
         path = f"{self.root}/agent.yaml"
         with open(path, "w") as out:
             json.dump(dict({"nodeName": self.name}, **(config or {})), out, indent=1)

@@ -29,6 +29,8 @@ class Server:
         if kind == socket.SOCK_STREAM:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            self._socket.listen(128)
         self.port = self._socket.getsockname()[1]
         self._wake_r, self._wake_w = socket.socketpair()
         self._threads = [threading.Thread(target=self._guarded, daemon=True)]
@@ -61,7 +63,6 @@ class TcpEcho(Server):
         super().__init__(ns, address, socket.SOCK_STREAM, port)
 
     def _serve(self):
-        self._socket.listen(128)
         while self._readable(self._socket):
             connection, peer = self._socket.accept()
             self.peers.append(peer[:2])
