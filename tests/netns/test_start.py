@@ -83,6 +83,15 @@ def test_pinned_map_of_another_shape_is_refused_by_name(make_lab):
     refused(node, ["sl_node"])
 
 
+def test_pins_of_another_layout_are_refused_by_name(make_lab):
+    """A newer agent ran here and its programs may still carry packets: two of them would undo each other's work."""
+    node = make_lab("a").nodes[0]
+    node.exec("mkdir -p /sys/fs/bpf/sluice/v999 && "
+              "bpftool map create /sys/fs/bpf/sluice/v999/sl_ct type hash key 8 value 8 entries 8 name sl_ct")
+
+    refused(node, ["v999"])
+
+
 def test_second_agent_on_one_node_is_refused(make_lab):
     lab = make_lab("a")
     node = lab.nodes[0]
