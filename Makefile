@@ -16,10 +16,10 @@ release: packages ## release build: the binaries
 	@cmake --preset release >/dev/null && ninja --quiet -C build/release
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
-	@KEEP=$(KEEP) tests/demo/run
+	@SLUICE_BIN=$(CURDIR)/build/release/bin KEEP=$(KEEP) tests/demo/run
 
-demo-shell: ## a shell on a node of a kept demo: make demo-shell NODE=a
-	@tests/demo/run shell $(NODE)
+demo-shell: ## a shell on a node of a kept demo: make demo-shell NODE=n1
+	@SLUICE_BIN=$(CURDIR)/build/release/bin tests/demo/run shell $(NODE)
 
 demo-clean: ## remove a kept demo
 	@tests/demo/run clean

@@ -53,17 +53,12 @@ void PrintTo(const MapTypes& types, std::ostream* out) {
 
 const std::map<std::string, MapTypes>& map_types() {
   static const std::map<std::string, MapTypes> types = {
-      {"sl_endpoint", {"__u32", "endpoint_row"}},
-      {"sl_identity", {"identity_key", "identity_row"}},
-      {"sl_device", {"__u32", "device_row"}},
-      {"sl_node", {"__u32", "node_row"}},
-      {"sl_ct", {"ct_key", "ct_entry"}},
-      {"sl_nat", {"nat_key", "nat_row"}},
-      {"sl_frag", {"frag_key", "frag_ports"}},
-      {"sl_verdicts", {"__u32", "counter"}},
-      {"sl_drops", {"drop_key", "counter"}},
-      {"sl_drop_limit", {"__u64", "drop_limit"}},
-      {"sl_events", {"", ""}},
+      {"sl_endpoint", {"__u32", "endpoint_row"}}, {"sl_identity", {"identity_key", "identity_row"}},
+      {"sl_device", {"__u32", "device_row"}},     {"sl_node", {"__u32", "node_row"}},
+      {"sl_ct", {"ct_key", "ct_entry"}},          {"sl_nat", {"nat_key", "nat_row"}},
+      {"sl_frag", {"frag_key", "frag_ports"}},    {"sl_verdicts", {"__u32", "counter"}},
+      {"sl_drops", {"drop_key", "counter"}},      {"sl_drop_limit", {"__u64", "drop_limit"}},
+      {"sl_ct_scratch", {"__u32", "ct_entry"}},   {"sl_events", {"", ""}},
       {"sl_event_loss", {"__u32", "__u64"}},
   };
   return types;

@@ -3,12 +3,17 @@
 #include "tests/verifier/bpf_image.h"
 
 #include <bpf/btf.h>
-#include <bpf_objects.h>
 #include <linux/bpf.h>
 
 #include <cerrno>
 #include <cstring>
 #include <optional>
+
+#include "bpf/abi/ct.h"
+#include "bpf/abi/event.h"
+
+// Skeletons name the ABI's structs and include nothing: after the above.
+#include <bpf_objects.h>
 
 namespace sluice::test {
 namespace {
