@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside apply: programs on devices, by pinned TCX links or, on older kernels, by clsact filters.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/apply/programs.h"
+#include "lib/fd/fd.h"
+#include "lib/netlink/netlink.h"
+#include "lib/result/result.h"
+
+namespace sluice {
+
+struct Slot {
+  uint32_t ifindex = 0;
+  Direction direction = Direction::kIngress;
+  auto operator<=>(const Slot&) const = default;
+};
+
+std::string slot_text(const Slot& slot);  // "device 17 ingress"
+
+// One way to attach. A replacement is atomic: a packet meets the old program or the new one.
+class Attacher {
+ public:
+  virtual ~Attacher() = default;
+  // Reads what of ours is attached, by any earlier process too.
+  virtual Status refresh() = 0;
+  // Attaches or replaces; nothing where this program is there already. True: something changed.
+  virtual Result<bool> attach(const Slot& slot, const Program& program) = 0;
+  virtual Status detach(const Slot& slot) = 0;
+  virtual std::vector<Slot> slots() const = 0;  // also of devices that are gone
+  virtual std::string_view name() const = 0;
+};
+
+// Links pinned as <folder>/<ifindex>-<ingress|egress>: they outlive the process that made them.
+class TcxAttacher final : public Attacher {
+ public:
+  explicit TcxAttacher(std::string folder) : folder_(std::move(folder)) {}
+  Status refresh() override;
+  Result<bool> attach(const Slot& slot, const Program& program) override;
+  Status detach(const Slot& slot) override;
+  std::vector<Slot> slots() const override;
+  std::string_view name() const override { return "tcx"; }
+
+ private:
+  struct Link {
+    Fd fd;
+    uint32_t program_id = 0;
+    bool alive = false;  // its device exists
+  };
+  Result<Link> open_pin(const Slot& slot) const;
+  std::string path(const Slot& slot) const;
+
+  std::string folder_;
+  std::map<Slot, Link> links_;
+};
+
+// Our clsact filters on every device: a filter elsewhere in the qdisc is somebody else's.
+inline constexpr uint32_t kFilterPriority = 83;
+inline constexpr uint32_t kFilterHandle = 0x534c;
+
+// Filters of a priority and handle that are only ours, in the device's clsact qdisc.
+class ClsactAttacher final : public Attacher {
+ public:
+  explicit ClsactAttacher(Netlink& netlink) : netlink_(netlink) {}
+  Status refresh() override;
+  Result<bool> attach(const Slot& slot, const Program& program) override;
+  Status detach(const Slot& slot) override;
+  std::vector<Slot> slots() const override;
+  std::string_view name() const override { return "clsact"; }
+
+ private:
+  Netlink& netlink_;
+  std::map<Slot, uint32_t> programs_;
+};
+
+// By trying, never by version. kUnsupported where the kernel has no TCX links.
+Status probe_tcx();
+
+}  // namespace sluice

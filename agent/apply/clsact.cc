@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside apply: programs on devices by clsact filters, where the kernel has no TCX links.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <array>
+#include <cerrno>
+
+#include "agent/apply/attach.h"
+#include "lib/skeleton/skeleton.h"
+
+namespace sluice {
+
+namespace {
+
+bpf_tc_hook hook_of(const Slot& slot) {
+  bpf_tc_hook hook = {};
+  hook.sz = sizeof(hook);
+  hook.ifindex = static_cast<int>(slot.ifindex);
+  hook.attach_point = slot.direction == Direction::kIngress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+  return hook;
+}
+
+bpf_tc_opts our_filter() {
+  bpf_tc_opts opts = {};
+  opts.sz = sizeof(opts);
+  opts.handle = kFilterHandle;
+  opts.priority = kFilterPriority;
+  return opts;
+}
+
+Error tc_error(const std::string& doing, int code, const LibbpfLog& log) {
+  std::string context = doing;
+  if (const std::string tail = log.tail(); !tail.empty()) context += " [" + tail + "]";
+  return from_errno(std::move(context), -code);
+}
+
+}  // namespace
+
+Status ClsactAttacher::refresh() {
+  programs_.clear();
+  const LibbpfLog log;
+  auto links = netlink_.links();
+  if (!links) return fail(within("find our filters", links.error()));
+  for (const LinkInfo& link : *links) {
+    for (const Direction direction : {Direction::kIngress, Direction::kEgress}) {
+      const Slot slot{.ifindex = link.ifindex, .direction = direction};
+      const bpf_tc_hook hook = hook_of(slot);
+      bpf_tc_opts opts = our_filter();
+      // Fails where there is no qdisc or no such filter: then nothing there is ours.
+      if (bpf_tc_query(&hook, &opts) == 0) programs_.emplace(slot, opts.prog_id);
+    }
+  }
+  return {};
+}
+
+Result<bool> ClsactAttacher::attach(const Slot& slot, const Program& program) {
+  const auto found = programs_.find(slot);
+  if (found != programs_.end() && found->second == program.id) return false;
+  const LibbpfLog log;
+  bpf_tc_hook hook = hook_of(slot);
+  if (const int code = bpf_tc_hook_create(&hook); code != 0 && code != -EEXIST) {
+    return fail(tc_error("create the clsact qdisc for " + slot_text(slot), code, log));
+  }
+  bpf_tc_opts opts = our_filter();
+  opts.prog_fd = program.fd.get();
+  opts.flags = BPF_TC_F_REPLACE;
+  if (const int code = bpf_tc_attach(&hook, &opts); code != 0) {
+    return fail(tc_error("attach a filter to " + slot_text(slot), code, log));
+  }
+  programs_.insert_or_assign(slot, program.id);
+  return true;
+}
+
+Status ClsactAttacher::detach(const Slot& slot) {
+  const LibbpfLog log;
+  const bpf_tc_hook hook = hook_of(slot);
+  const bpf_tc_opts opts = our_filter();
+  const int code = bpf_tc_detach(&hook, &opts);
+  // The device, its qdisc or the filter is gone already.
+  if (code != 0 && code != -ENODEV && code != -ENOENT && code != -EINVAL) {
+    return fail(tc_error("remove our filter from " + slot_text(slot), code, log));
+  }
+  programs_.erase(slot);
+  return {};
+}
+
+std::vector<Slot> ClsactAttacher::slots() const {
+  std::vector<Slot> all;
+  for (const auto& [slot, program] : programs_) all.push_back(slot);
+  return all;
+}
+
+}  // namespace sluice

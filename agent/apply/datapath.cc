@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only code that changes the kernel: the order of things. What each thing is, its own file
+// knows.
+#include "agent/apply/datapath.h"
+
+#include <bpf/bpf.h>
+
+#include <cstring>
+#include <optional>
+
+#include "agent/apply/attach.h"
+#include "agent/apply/host.h"
+#include "agent/apply/maps.h"
+#include "agent/apply/preconditions.h"
+#include "agent/apply/programs.h"
+#include "agent/apply/table.h"
+#include "lib/fd/fd.h"
+#include "lib/netlink/netlink.h"
+
+namespace sluice {
+
+namespace {
+
+constexpr size_t kAllErrors = SIZE_MAX;  // a pod's ADD looks for its device among them
+constexpr size_t kSomeErrors = 32;       // of up to millions of addresses
+constexpr std::array<Direction, 2> kDirections{Direction::kIngress, Direction::kEgress};
+
+TableContent<identity_key, identity_row> identity_content(const Rows& rows) {
+  TableContent<identity_key, identity_row> content;
+  content.reserve(rows.identities.size());
+  for (const auto& [prefix, row] : rows.identities) {
+    identity_key key = {};
+    key.prefix_bits = prefix.length;
+    std::memcpy(key.addr, prefix.address.bytes.data(), sizeof(key.addr));
+    content.emplace_back(key, row);
+  }
+  return content;
+}
+
+template <class Row>
+TableContent<uint32_t, Row> content_of(const std::map<uint32_t, Row>& rows) {
+  return {rows.begin(), rows.end()};
+}
+
+}  // namespace
+
+Status ApplyReport::status() const {
+  if (ok()) return {};
+  Error all;
+  if (!errors.empty()) all.code = errors.front().error.code;
+  for (const ObjectError& error : errors) {
+    if (!all.context.empty()) all.context += "; ";
+    all.context += error.error.message();
+  }
+  if (failed > errors.size()) {
+    all.context += "; and " + std::to_string(failed - errors.size()) + " more";
+  }
+  return fail(std::move(all));
+}
+
+struct Datapath::Parts {
+  DatapathOptions options;
+  SharedMaps maps;
+  Netlink netlink;
+  Overlay overlay{netlink};
+  HostRoutes routes{netlink};
+  HostSettings settings{netlink};
+  std::unique_ptr<Attacher> attacher;
+  std::unique_ptr<Attacher> former;  // the other way to attach: only emptied
+  std::optional<KernelTable<identity_key, identity_row>> identities;
+  std::optional<KernelTable<uint32_t, endpoint_row>> endpoints;
+  std::optional<KernelTable<uint32_t, device_row>> devices;
+  std::optional<ProgramSet> programs;
+  datapath_config config{};  // of the programs
+  std::optional<Rows> last;
+  std::unique_ptr<ConntrackAger> ager;
+  std::optional<DatapathReader> reader;
+
+  Parts(DatapathOptions chosen, Netlink socket)
+      : options(std::move(chosen)), maps(shared_maps(options)), netlink(std::move(socket)) {}
+
+  Status open_maps();
+  Status choose_attacher();
+  Status read_kernel();
+  void write_node(const node_row& row, ApplyReport& report);
+  void load(const datapath_config& wanted, ApplyReport& report);
+  void attach(const Rows& rows, ApplyReport& report);
+  void detach(const Rows& rows, ApplyReport& report);
+  ApplyReport apply(const Rows& rows);
+};
+
+Status Datapath::Parts::open_maps() {
+  if (auto made = make_directories(maps.folder + "/links"); !made) return made;
+  if (auto made = create_maps(maps); !made) return made;
+  auto opened = ConntrackAger::open(maps, options.timeouts);
+  if (!opened) return fail(opened.error());
+  ager = std::move(*opened);
+  reader.emplace(maps);
+  identities.emplace("sl_identity", maps.fd("sl_identity"), kSomeErrors);
+  endpoints.emplace("sl_endpoint", maps.fd("sl_endpoint"), kAllErrors);
+  devices.emplace("sl_device", maps.fd("sl_device"), kAllErrors);
+  return {};
+}
+
+Status Datapath::Parts::choose_attacher() {
+  auto tcx = std::make_unique<TcxAttacher>(maps.folder + "/links");
+  auto clsact = std::make_unique<ClsactAttacher>(netlink);
+  bool use_tcx = options.attach != "clsact";
+  if (use_tcx) {
+    const auto probed = probe_tcx();
+    if (!probed && (options.attach == "tcx" || probed.error().code != ErrorCode::kUnsupported)) {
+      return probed;
+    }
+    use_tcx = probed.has_value();
+  }
+  if (use_tcx) {
+    attacher = std::move(tcx);
+    former = std::move(clsact);
+  } else {
+    attacher = std::move(clsact);
+    former = std::move(tcx);
+  }
+  return {};
+}
+
+Status Datapath::Parts::read_kernel() {
+  if (auto done = identities->load(); !done) return done;
+  if (auto done = endpoints->load(); !done) return done;
+  if (auto done = devices->load(); !done) return done;
+  if (auto done = attacher->refresh(); !done) return done;
+  settings.forget();
+  return former->refresh();
+}
+
+void Datapath::Parts::write_node(const node_row& row, ApplyReport& report) {
+  const uint32_t zero = 0;
+  const int fd = maps.fd("sl_node");
+  node_row now = {};
+  const bool known = bpf_map_lookup_elem(fd, &zero, &now) == 0;
+  if (known && same_row(now, row)) return;
+  if (bpf_map_update_elem(fd, &zero, &row, BPF_ANY) == 0) {
+    report.written++;
+    return;
+  }
+  record(report, "sl_node", 0, from_errno("update map sl_node"));
+}
+
+// Programs that cannot be loaded leave the ones before them at work.
+void Datapath::Parts::load(const datapath_config& wanted, ApplyReport& report) {
+  if (programs && same_row(config, wanted)) return;
+  auto loaded = load_programs(wanted, maps);
+  if (!loaded) return record(report, "programs", 0, loaded.error());
+  programs = std::move(*loaded);
+  config = wanted;
+  report.written += programs->size();
+}
+
+void Datapath::Parts::attach(const Rows& rows, ApplyReport& report) {
+  if (!programs) return;
+  for (const auto& [ifindex, role] : rows.attachments) {
+    for (const Direction direction : kDirections) {
+      const Slot slot{.ifindex = ifindex, .direction = direction};
+      const auto done = attacher->attach(slot, (*programs)[hook_at(role, direction)]);
+      if (!done) record(report, slot_text(slot), ifindex, done.error());
+      if (done && *done) report.written++;
+    }
+  }
+}
+
+void Datapath::Parts::detach(const Rows& rows, ApplyReport& report) {
+  const auto remove = [&report](Attacher& from, const Slot& slot) {
+    const auto gone = from.detach(slot);
+    if (gone) report.deleted++;
+    record(report, slot_text(slot), slot.ifindex, gone);
+  };
+  for (const Slot& slot : attacher->slots()) {
+    if (!rows.attachments.contains(slot.ifindex)) remove(*attacher, slot);
+  }
+  if (!programs) return;  // what the other way attached is all there is
+  for (const Slot& slot : former->slots()) remove(*former, slot);
+}
+
+ApplyReport Datapath::Parts::apply(const Rows& rows) {
+  ApplyReport report;
+  // Creations, what is used before what uses it.
+  identities->write(identity_content(rows), report);
+  endpoints->write(content_of(rows.endpoints), report);
+  devices->write(content_of(rows.devices), report);
+  if (rows.needs_overlay) overlay.ensure(rows.pod_mtu, report);
+  settings.write(rows, report);
+  write_node(rows.node, report);
+  load(rows.config, report);
+  attach(rows, report);
+  routes.write(rows, report);
+  // Deletions, the other way round.
+  routes.remove_unwanted(rows, report);
+  detach(rows, report);
+  if (!rows.needs_overlay) overlay.remove(report);
+  devices->finish(report);
+  endpoints->finish(report);
+  identities->finish(report);
+  return report;
+}
+
+Datapath::Datapath(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Datapath::~Datapath() = default;
+
+Result<std::unique_ptr<Datapath>> Datapath::open(const DatapathOptions& options) {
+  const auto missing = missing_preconditions(options);
+  if (!missing.empty()) return fail(within("open the data plane", missing.front()));
+  auto socket = Netlink::open();
+  if (!socket) return fail(within("open the data plane", socket.error()));
+  auto parts = std::make_unique<Parts>(options, std::move(*socket));
+  for (const auto step : {&Parts::open_maps, &Parts::choose_attacher, &Parts::read_kernel}) {
+    if (auto done = (parts.get()->*step)(); !done) {
+      return fail(within("open the data plane", done.error()));
+    }
+  }
+  return std::unique_ptr<Datapath>(new Datapath(std::move(parts)));
+}
+
+ApplyReport Datapath::apply(const Rows& rows) {
+  ApplyReport report = parts_->apply(rows);
+  parts_->last = rows;
+  return report;
+}
+
+ApplyReport Datapath::audit() {
+  ApplyReport report;
+  if (!parts_->last) return report;
+  if (auto done = parts_->read_kernel(); !done) {
+    record(report, "audit", 0, within("audit", done.error()));
+    return report;
+  }
+  return parts_->apply(*parts_->last);
+}
+
+uint32_t Datapath::overlay_ifindex() const {
+  return parts_->overlay.ifindex();
+}
+std::string_view Datapath::attach_mode() const {
+  return parts_->attacher->name();
+}
+const std::vector<std::string>& Datapath::warnings() const {
+  return parts_->maps.warnings;
+}
+ConntrackAger& Datapath::ager() {
+  return *parts_->ager;
+}
+const DatapathReader& Datapath::reader() const {
+  return *parts_->reader;
+}
+
+}  // namespace sluice

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside apply: sysctls and MTUs of the node's stack that forwarding to pods needs.
+#include <map>
+
+#include "agent/apply/host.h"
+#include "lib/fd/fd.h"
+
+namespace sluice {
+
+namespace {
+
+Result<std::string> read_sysctl(const std::string& path) {
+  auto value = read_file(path);
+  if (!value) return value;
+  while (!value->empty() && value->back() == '\n') value->pop_back();
+  return value;
+}
+
+// proc files take one write and no temporary file next to them.
+Status write_sysctl(const std::string& path, const std::string& value) {
+  FILE* file = std::fopen(path.c_str(), "we");
+  if (file == nullptr) return fail(from_errno("open sysctl " + path));
+  const bool put = std::fputs(value.c_str(), file) >= 0;
+  const int put_errno = errno;
+  const bool flushed = std::fclose(file) == 0;
+  if (put && flushed) return {};
+  return fail(from_errno("set sysctl " + path + " to " + value, put ? errno : put_errno));
+}
+
+}  // namespace
+
+Status HostSettings::set(const std::string& path, const std::string& value, ApplyReport& report) {
+  const std::string full = proc_ + "/" + path;
+  const auto now = read_sysctl(full);
+  if (!now) return fail(within("read sysctl", now.error()));
+  if (*now == value) return {};
+  auto written = write_sysctl(full, value);
+  if (written) report.written++;
+  return written;
+}
+
+// Turning on forwarding makes the kernel ignore router advertisements; an uplink that lived by them
+// gets the setting that keeps them, before that.
+void HostSettings::write_node(const Rows& rows, const std::map<uint32_t, LinkInfo>& links,
+                              ApplyReport& report) {
+  record(report, "sysctl ipv4/ip_forward", 0, set("ipv4/ip_forward", "1", report));
+  if (rows.config.ipv6 == 0) return;
+  const auto forwarding = read_sysctl(proc_ + "/ipv6/conf/all/forwarding");
+  if (!forwarding) return record(report, "sysctl ipv6", 0, forwarding.error());
+  if (*forwarding == "1") return;
+  for (const auto& [ifindex, role] : rows.attachments) {
+    const auto link = links.find(ifindex);
+    if (role != DeviceRole::kUplink || link == links.end()) continue;
+    const std::string path = "ipv6/conf/" + link->second.name + "/accept_ra";
+    const auto accepts = read_sysctl(proc_ + "/" + path);
+    if (!accepts || *accepts != "1") continue;
+    record(report, "sysctl " + path, ifindex, set(path, "2", report));
+  }
+  record(report, "sysctl ipv6/conf/all/forwarding", 0,
+         set("ipv6/conf/all/forwarding", "1", report));
+}
+
+// Pods and remote pods speak from addresses for which the device may not hold the way back.
+void HostSettings::write_device(const LinkInfo& link, bool ipv6, ApplyReport& report) {
+  std::vector<std::pair<std::string, std::string>> wanted = {
+      {"ipv4/conf/" + link.name + "/rp_filter", "0"},
+      {"ipv4/conf/" + link.name + "/forwarding", "1"},
+      {"ipv4/conf/" + link.name + "/send_redirects", "0"}};
+  if (ipv6) {
+    wanted.emplace_back("ipv6/conf/" + link.name + "/accept_ra", "0");
+    wanted.emplace_back("ipv6/conf/" + link.name + "/accept_redirects", "0");
+    wanted.emplace_back("ipv6/conf/" + link.name + "/forwarding", "1");
+  }
+  bool all = true;
+  for (const auto& [path, value] : wanted) {
+    const auto done = set(path, value, report);
+    all = all && done;
+    record(report, "sysctl " + path, link.ifindex, done);
+  }
+  if (all) settled_.insert(link.ifindex);
+}
+
+void HostSettings::write(const Rows& rows, ApplyReport& report) {
+  const auto found = netlink_.links();
+  if (!found) return record(report, "devices", 0, found.error());
+  std::map<uint32_t, LinkInfo> links;
+  for (const LinkInfo& link : *found) links.emplace(link.ifindex, link);
+  write_node(rows, links, report);
+  std::erase_if(settled_, [&](uint32_t ifindex) { return !links.contains(ifindex); });
+  for (const auto& [ifindex, role] : rows.attachments) {
+    const auto link = links.find(ifindex);
+    if (role == DeviceRole::kUplink || link == links.end()) continue;
+    if (!settled_.contains(ifindex)) write_device(link->second, rows.config.ipv6 != 0, report);
+    if (role != DeviceRole::kPod || rows.pod_mtu == 0 || link->second.mtu == rows.pod_mtu) continue;
+    const auto set_mtu = netlink_.set_link_mtu(ifindex, rows.pod_mtu);
+    if (set_mtu) report.written++;
+    record(report, "device " + link->second.name + " mtu", ifindex, set_mtu);
+  }
+}
+
+}  // namespace sluice

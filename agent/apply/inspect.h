@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks at what the kernel really has for one pod: rows and attached programs. For CHECK.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/apply/reader.h"
+#include "agent/desired/desired.h"
+
+namespace sluice {
+
+// One sentence for each row or program of this pod that is missing or wrong; empty: all there. Thread: any.
+std::vector<std::string> datapath_problems(const DatapathReader& reader, const LocalEndpoint& endpoint);
+
+}  // namespace sluice

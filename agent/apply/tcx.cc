@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside apply: programs on devices by TCX links, pinned so that no restart of ours detaches them.
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <linux/bpf.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <optional>
+
+#include "agent/apply/attach.h"
+
+namespace sluice {
+
+namespace {
+
+bpf_attach_type attach_type(Direction direction) {
+  return direction == Direction::kIngress ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
+}
+
+const char* direction_text(Direction direction) {
+  return direction == Direction::kIngress ? "ingress" : "egress";
+}
+
+// "17-ingress"; nothing else is a pin of ours.
+std::optional<Slot> slot_of(std::string_view name) {
+  const auto dash = name.find('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  Slot slot;
+  const char* end = name.data() + dash;
+  const auto [rest, error] = std::from_chars(name.data(), end, slot.ifindex);
+  if (error != std::errc() || rest != end) return std::nullopt;
+  const std::string_view direction = name.substr(dash + 1);
+  if (direction != "ingress" && direction != "egress") return std::nullopt;
+  slot.direction = direction == "ingress" ? Direction::kIngress : Direction::kEgress;
+  return slot;
+}
+
+struct DirCloser {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+}  // namespace
+
+std::string slot_text(const Slot& slot) {
+  return "device " + std::to_string(slot.ifindex) + " " + direction_text(slot.direction);
+}
+
+std::string TcxAttacher::path(const Slot& slot) const {
+  return folder_ + "/" + std::to_string(slot.ifindex) + "-" + direction_text(slot.direction);
+}
+
+Result<TcxAttacher::Link> TcxAttacher::open_pin(const Slot& slot) const {
+  Link link{.fd = Fd(bpf_obj_get(path(slot).c_str()))};
+  if (!link.fd.valid()) return fail(from_errno("open pinned link " + path(slot)));
+  bpf_link_info info = {};
+  uint32_t size = sizeof(info);
+  if (bpf_link_get_info_by_fd(link.fd.get(), &info, &size) != 0) {
+    return fail(from_errno("inspect pinned link " + path(slot)));
+  }
+  link.program_id = info.prog_id;
+  // The kernel sets a link's ifindex to 0 when its device goes.
+  link.alive = info.type == BPF_LINK_TYPE_TCX && info.tcx.ifindex == slot.ifindex &&
+               info.tcx.attach_type == attach_type(slot.direction);
+  return link;
+}
+
+Status TcxAttacher::refresh() {
+  links_.clear();
+  const std::unique_ptr<DIR, DirCloser> dir(::opendir(folder_.c_str()));
+  if (dir == nullptr && errno == ENOENT) return {};
+  if (dir == nullptr) return fail(from_errno("list " + folder_));
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const auto slot = slot_of(entry->d_name);
+    if (!slot) continue;
+    auto link = open_pin(*slot);
+    if (!link) return fail(link.error());
+    links_.emplace(*slot, std::move(*link));
+  }
+  return {};
+}
+
+Result<bool> TcxAttacher::attach(const Slot& slot, const Program& program) {
+  const auto found = links_.find(slot);
+  if (found != links_.end() && found->second.alive) {
+    Link& link = found->second;
+    if (link.program_id == program.id) return false;
+    if (bpf_link_update(link.fd.get(), program.fd.get(), nullptr) == 0) {
+      link.program_id = program.id;
+      return true;
+    }
+    if (errno != ENOLINK) return fail(from_errno("update the program on " + slot_text(slot)));
+    link.alive = false;  // the device went and its number came back
+  }
+  if (found != links_.end()) {
+    if (auto removed = detach(slot); !removed) return fail(removed.error());
+  }
+  Link link{.fd = Fd(bpf_link_create(program.fd.get(), static_cast<int>(slot.ifindex),
+                                     attach_type(slot.direction), nullptr)),
+            .program_id = program.id,
+            .alive = true};
+  if (!link.fd.valid()) return fail(from_errno("attach to " + slot_text(slot)));
+  if (bpf_obj_pin(link.fd.get(), path(slot).c_str()) != 0) {
+    return fail(from_errno("pin link " + path(slot)));
+  }
+  links_.insert_or_assign(slot, std::move(link));
+  return true;
+}
+
+Status TcxAttacher::detach(const Slot& slot) {
+  if (::unlink(path(slot).c_str()) != 0 && errno != ENOENT) {
+    return fail(from_errno("remove pinned link " + path(slot)));
+  }
+  links_.erase(slot);
+  return {};
+}
+
+std::vector<Slot> TcxAttacher::slots() const {
+  std::vector<Slot> all;
+  for (const auto& [slot, link] : links_) all.push_back(slot);
+  return all;
+}
+
+Status probe_tcx() {
+  // return TCX_NEXT
+  const bpf_insn program[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = -1},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  const Fd fd(
+      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "sl_probe", "Apache-2.0", program, 2, nullptr));
+  if (!fd.valid()) return fail(from_errno("load a probe program"));
+  // No device has this number. A kernel with TCX looks for the device, another refuses the hook
+  // first.
+  const Fd link(bpf_link_create(fd.get(), INT_MAX, BPF_TCX_INGRESS, nullptr));
+  if (!link.valid() && errno == ENODEV) return {};
+  return fail(from_errno("probe TCX", EOPNOTSUPP));
+}
+
+}  // namespace sluice
