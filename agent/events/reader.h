@@ -61,7 +61,10 @@ class EventReader {
   std::unique_ptr<ring_buffer, RingDeleter> ring_;
   std::array<std::atomic<uint64_t>, EVENT_KIND_MAX> by_kind_{};
   std::array<std::atomic<uint64_t>, kDecodeOutcomes> by_outcome_{};
-  uint64_t lost_base_ = 0;  // kernel's count at the last report; reader's thread only
+  // Reader's thread only:
+  uint64_t lost_base_ = 0;  // kernel's count at the last report
+  uint32_t batch_ = 0;      // records since the last look at the clock
+  const std::stop_token* stop_ = nullptr;
   std::atomic<uint64_t> lost_total_{0};
   std::jthread thread_;  // last: it uses all of the above
 };

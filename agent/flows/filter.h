@@ -2,11 +2,11 @@
 // Which flows a client asked for: FlowFilter messages compiled to predicates over EnrichedFlow.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "agent/enrich/flow.h"
+#include "agent/flows/filter_fields.h"
 #include "hubble/observer/observer.pb.h"
 #include "lib/result/result.h"
 
@@ -24,10 +24,12 @@ class FlowFilters {
   bool matches(const EnrichedFlow& flow) const;  // any thread
 
  private:
-  using Predicate = std::function<bool(const EnrichedFlow&)>;
-  using Filter = std::vector<Predicate>;  // all must hold
+  using Filter = std::vector<FlowPredicate>;  // all must hold
 
-  friend class FilterCompiler;
+  static Result<std::vector<Filter>> compile_list(
+      const google::protobuf::RepeatedPtrField<::flow::FlowFilter>& filters,
+      const std::string& list, const std::string& node_name);
+
   std::vector<Filter> whitelist_;
   std::vector<Filter> blacklist_;
 };

@@ -24,7 +24,7 @@ struct HookVerdictCount {
   uint64_t packets = 0;
 };
 
-struct DropCount {
+struct DropSeries {
   std::string device;
   std::string hook;
   std::string reason;  // "policy_deny"
@@ -54,7 +54,7 @@ struct LabelledCount {
 // left out.
 struct MetricsSources {
   std::function<std::vector<HookVerdictCount>()> hooks;
-  std::function<std::vector<DropCount>()> drops;
+  std::function<std::vector<DropSeries>()> drops;
   std::function<std::vector<MapFill>()> maps;
   std::function<std::vector<AddressRange>()> addresses;
   std::function<std::vector<LabelledCount>()> events;       // label: kind

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/enrich/directory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "bpf/abi/endpoint.h"
+
+namespace sluice {
+
+namespace {
+
+struct Reserved {
+  uint32_t number;
+  const char* label;
+};
+
+constexpr Reserved kReserved[] = {
+    {IDENTITY_UNKNOWN, "reserved:unknown"},
+    {IDENTITY_HOST, "reserved:host"},
+    {IDENTITY_WORLD, "reserved:world"},
+    {IDENTITY_UNMANAGED, "reserved:unmanaged"},
+    {IDENTITY_HEALTH, "reserved:health"},
+    {IDENTITY_INIT, "reserved:init"},
+    {IDENTITY_REMOTE_NODE, "reserved:remote-node"},
+    {IDENTITY_KUBE_APISERVER, "reserved:kube-apiserver"},
+};
+
+std::shared_ptr<const Party> share(Party party, const std::shared_ptr<const Party>& old) {
+  if (old && *old == party) return old;
+  return std::make_shared<const Party>(std::move(party));
+}
+
+Party reserved_party(uint32_t number, const char* label, const std::string& node) {
+  Party party;
+  party.identity = number;
+  party.node = node;
+  party.labels = {label};
+  return party;
+}
+
+Party pod_party(const PodIntent& pod) {
+  Party party;
+  party.identity = identity_hash(pod.identity);
+  party.namespace_name = pod.namespace_name;
+  party.pod_name = pod.name;
+  party.workload_kind = pod.workload_kind;
+  party.workload_name = pod.workload_name;
+  party.node = pod.node;
+  party.labels.reserve(pod.labels.size() + 1);
+  for (const auto& [key, value] : pod.labels) party.labels.push_back("k8s:" + key + "=" + value);
+  party.labels.push_back("k8s:io.kubernetes.pod.namespace=" + pod.namespace_name);
+  std::sort(party.labels.begin(), party.labels.end());
+  return party;
+}
+
+// A pod that CNI made before (or without) its object: what CNI said of it.
+Party endpoint_party(const LocalEndpoint& endpoint, const std::string& node) {
+  Party party = reserved_party(IDENTITY_INIT, "reserved:init", node);
+  party.namespace_name = endpoint.pod_namespace;
+  party.pod_name = endpoint.pod_name;
+  return party;
+}
+
+// "namespace=demo;app=web" -> "demo"
+std::string namespace_of(std::string_view identity) {
+  constexpr std::string_view kKey = "namespace=";
+  if (!identity.starts_with(kKey)) return {};
+  identity.remove_prefix(kKey.size());
+  return std::string(identity.substr(0, identity.find(';')));
+}
+
+}  // namespace
+
+uint32_t identity_hash(std::string_view content) {
+  uint32_t hash = 2166136261U;
+  for (const char c : content) {
+    hash ^= static_cast<uint8_t>(c);
+    hash *= 16777619U;
+  }
+  return hash < IDENTITY_FIRST_LOCAL ? hash + IDENTITY_FIRST_LOCAL : hash;
+}
+
+std::shared_ptr<const Directory> Directory::build(const Desired& desired,
+                                                  const Directory* previous) {
+  auto directory = std::make_shared<Directory>();
+  directory->node_name_ = desired.settings.node_name;
+  directory->add_reserved();
+  directory->add_nodes(desired, previous);
+  directory->add_pods(desired, previous);
+  directory->add_devices(desired, previous);
+  directory->add_identities(desired, previous);
+  return directory;
+}
+
+void Directory::add_reserved() {
+  for (const Reserved& row : kReserved) {
+    by_identity_[row.number] =
+        std::make_shared<const Party>(reserved_party(row.number, row.label, {}));
+  }
+}
+
+void Directory::add_address(const Address& address, Party party, const Directory* previous) {
+  PartyPointer old;
+  if (previous != nullptr) {
+    const auto found = previous->by_address_.find(address);
+    if (found != previous->by_address_.end()) old = found->second;
+  }
+  by_address_[address] = share(std::move(party), old);
+}
+
+void Directory::add_nodes(const Desired& desired, const Directory* previous) {
+  for (const NodeIntent& node : desired.intent.nodes) {
+    const bool own = node.name == node_name_;
+    const Party party =
+        own ? reserved_party(IDENTITY_HOST, "reserved:host", node.name)
+            : reserved_party(IDENTITY_REMOTE_NODE, "reserved:remote-node", node.name);
+    for (const Address& address : node.addresses) add_address(address, party, previous);
+  }
+  for (const Address& address : desired.host_addresses) {
+    add_address(address, reserved_party(IDENTITY_HOST, "reserved:host", node_name_), previous);
+  }
+}
+
+void Directory::add_pods(const Desired& desired, const Directory* previous) {
+  // A pod on the host's network has the node's addresses: they stay the node's, as in the kernel.
+  std::map<std::pair<std::string_view, std::string_view>, const PodIntent*> by_name;
+  for (const PodIntent& pod : desired.intent.pods) {
+    if (pod.host_network) continue;
+    by_name[{pod.namespace_name, pod.name}] = &pod;
+    for (const Address& address : pod.addresses) add_address(address, pod_party(pod), previous);
+  }
+  for (const LocalEndpoint& endpoint : desired.endpoints) {
+    const auto found = by_name.find({endpoint.pod_namespace, endpoint.pod_name});
+    const bool known =
+        found != by_name.end() && (found->second->uid.empty() || endpoint.pod_uid.empty() ||
+                                   found->second->uid == endpoint.pod_uid);
+    Party party = known ? pod_party(*found->second) : endpoint_party(endpoint, node_name_);
+    party.endpoint_id = endpoint.ifindex;
+    party.node = node_name_;
+    if (endpoint.ipv4) add_address(*endpoint.ipv4, party, previous);
+    if (endpoint.ipv6) add_address(*endpoint.ipv6, party, previous);
+  }
+}
+
+void Directory::add_devices(const Desired& desired, const Directory* previous) {
+  const auto add = [&](uint32_t ifindex, const std::string& name, bool overlay) {
+    Device device{.ifindex = ifindex, .name = name, .overlay = overlay};
+    if (previous != nullptr) {
+      const auto found = previous->devices_.find(ifindex);
+      if (found != previous->devices_.end() && *found->second == device) {
+        devices_[ifindex] = found->second;
+        return;
+      }
+    }
+    devices_[ifindex] = std::make_shared<const Device>(std::move(device));
+  };
+  for (const LocalEndpoint& endpoint : desired.endpoints)
+    add(endpoint.ifindex, endpoint.host_device, false);
+  for (const Uplink& uplink : desired.uplinks) add(uplink.ifindex, uplink.name, false);
+  if (desired.overlay_ifindex != 0) add(desired.overlay_ifindex, "sluice_vxlan", true);
+}
+
+void Directory::add_identities(const Desired& desired, const Directory* previous) {
+  for (const auto& [content, number] : desired.identity_numbers) {
+    Party party;
+    party.identity = identity_hash(content);
+    party.namespace_name = namespace_of(content);
+    if (!party.namespace_name.empty()) {
+      party.labels = {"k8s:io.kubernetes.pod.namespace=" + party.namespace_name};
+    }
+    PartyPointer old;
+    if (previous != nullptr) {
+      const auto found = previous->by_identity_.find(number);
+      if (found != previous->by_identity_.end()) old = found->second;
+    }
+    by_identity_[number] = share(std::move(party), old);
+  }
+}
+
+std::shared_ptr<const Party> Directory::party(const Address& address,
+                                              uint32_t identity_number) const {
+  const auto by_address = by_address_.find(address);
+  if (by_address != by_address_.end()) return by_address->second;
+  const auto by_identity = by_identity_.find(identity_number);
+  if (by_identity != by_identity_.end()) return by_identity->second;
+  return by_identity_.at(IDENTITY_UNKNOWN);
+}
+
+std::shared_ptr<const Device> Directory::device(uint32_t ifindex) const {
+  const auto found = devices_.find(ifindex);
+  if (found != devices_.end()) return found->second;
+  return std::make_shared<const Device>(Device{.ifindex = ifindex, .name = {}, .overlay = false});
+}
+
+}  // namespace sluice
