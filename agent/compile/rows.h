@@ -17,33 +17,33 @@ namespace sluice {
 enum class DeviceRole : uint8_t { kPod, kUplink, kOverlay };
 
 struct RouteRow {
-  Prefix destination;
+  Prefix destination{};
   uint32_t ifindex = 0;
-  Address via;          // unset: on link
-  Address source;       // preferred source; unset: none
-  uint32_t mtu = 0;     // 0: none
+  Address via{};     // unset: on link
+  Address source{};  // preferred source; unset: none
+  uint32_t mtu = 0;  // 0: none
   auto operator<=>(const RouteRow&) const = default;
 };
 
 struct NeighbourRow {
   uint32_t ifindex = 0;
-  Address address;
-  Mac mac;
+  Address address{};
+  Mac mac{};
   auto operator<=>(const NeighbourRow&) const = default;
 };
 
 struct Rows {
-  datapath_config config{};                     // rodata of every program
-  node_row node{};                              // sl_node
-  std::map<Prefix, identity_row> identities;    // sl_identity
-  std::map<uint32_t, endpoint_row> endpoints;   // sl_endpoint, by ifindex
-  std::map<uint32_t, device_row> devices;       // sl_device, by ifindex
-  std::map<uint32_t, DeviceRole> attachments;   // devices that carry our programs
-  std::vector<RouteRow> routes;                 // of ours: sorted, own route protocol number
-  std::vector<NeighbourRow> neighbours;         // permanent entries for the pods, sorted
-  bool needs_overlay = false;                   // the VXLAN device must exist
-  uint32_t pod_mtu = 0;                         // of the pods' devices
-  uint32_t pod_route_mtu = 0;                   // of the pods' default routes (smaller with an overlay)
+  datapath_config config{};                    // rodata of every program
+  node_row node{};                             // sl_node
+  std::map<Prefix, identity_row> identities;   // sl_identity
+  std::map<uint32_t, endpoint_row> endpoints;  // sl_endpoint, by ifindex
+  std::map<uint32_t, device_row> devices;      // sl_device, by ifindex
+  std::map<uint32_t, DeviceRole> attachments;  // devices that carry our programs
+  std::vector<RouteRow> routes;                // of ours: sorted, own route protocol number
+  std::vector<NeighbourRow> neighbours;        // permanent entries for the pods, sorted
+  bool needs_overlay = false;                  // the VXLAN device must exist
+  uint32_t pod_mtu = 0;                        // of the pods' devices
+  uint32_t pod_route_mtu = 0;  // of the pods' default routes (smaller with an overlay)
 };
 
 }  // namespace sluice

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who owns which address, and how it is reached.
+#include "agent/compile/identities.h"
+
+#include "agent/desired/pod_of.h"
+
+namespace sluice {
+namespace {
+
+class Table {
+ public:
+  Table(const Desired& desired, const Underlay& underlay)
+      : desired_(desired), underlay_(underlay) {}
+
+  void add_fixed_ranges();
+  void add_pod_cidrs(const NodeIntent& node);
+  void add_pod(const PodIntent& pod);
+  void add_node_addresses(const NodeIntent& node);
+  void add_host_addresses();
+  void add_endpoint(const LocalEndpoint& endpoint);
+  std::map<Prefix, identity_row> take() { return std::move(rows_); }
+
+ private:
+  bool is_family_on(const Address& address) const {
+    return address.is_ipv4() ? desired_.settings.ipv4 : desired_.settings.ipv6;
+  }
+  void set(const Prefix& prefix, const identity_row& row) { rows_.insert_or_assign(prefix, row); }
+  void set(const Prefix& prefix, uint32_t identity, uint32_t flags) {
+    identity_row row{};
+    row.identity = identity;
+    row.flags = flags;
+    set(prefix, row);
+  }
+  identity_row remote_pod(uint32_t identity, const NodeIntent& node, bool ipv4) const;
+  uint32_t translate() const { return desired_.settings.translate ? ADDRESS_TRANSLATE : 0; }
+
+  const Desired& desired_;
+  const Underlay& underlay_;
+  std::map<Prefix, identity_row> rows_;
+};
+
+Prefix range(const char* text) {
+  return *parse_prefix(text);
+}
+
+void Table::add_fixed_ranges() {
+  set(range("0.0.0.0/0"), IDENTITY_WORLD, translate());
+  set(range("::/0"), IDENTITY_WORLD, translate());
+  for (const Prefix& prefix : desired_.settings.no_translate) set(prefix, IDENTITY_WORLD, 0);
+  // Never leave the link: the host's stack knows what to do with them.
+  for (const char* text : {"fe80::/10", "ff00::/8", "224.0.0.0/4"})
+    set(range(text), IDENTITY_HOST, ADDRESS_THIS_NODE);
+}
+
+identity_row Table::remote_pod(uint32_t identity, const NodeIntent& node, bool ipv4) const {
+  const Reach reach = underlay_.reach(node, ipv4);
+  identity_row row{};
+  row.identity = identity;
+  row.flags = ADDRESS_REMOTE_POD | (reach.tunnel ? ADDRESS_TUNNEL : 0);
+  row.node = to_abi(reach.node);
+  return row;
+}
+
+void Table::add_pod_cidrs(const NodeIntent& node) {
+  for (const Prefix& cidr : node.pod_cidrs) {
+    if (!is_family_on(cidr.address)) continue;
+    if (underlay_.is_this_node(node)) {
+      // Device 0: an address of ours that no pod has.
+      set(cidr, IDENTITY_UNMANAGED, ADDRESS_LOCAL_POD);
+    } else {
+      set(cidr, remote_pod(IDENTITY_UNMANAGED, node, cidr.is_ipv4()));
+    }
+  }
+}
+
+void Table::add_pod(const PodIntent& pod) {
+  if (pod.host_network || pod.node == desired_.settings.node_name) return;
+  const auto number = desired_.identity_numbers.find(pod.identity);
+  const uint32_t identity =
+      number == desired_.identity_numbers.end() ? IDENTITY_INIT : number->second;
+  for (const Address& address : pod.addresses) {
+    if (!is_family_on(address)) continue;
+    const NodeIntent* node = underlay_.node(pod.node);
+    if (node == nullptr) node = underlay_.node_of_pod(address);
+    const NodeIntent* range_owner = underlay_.node_of_pod(address);
+    // An address of our own range is ours, whatever a late object says: only CNI puts pods there.
+    if (range_owner != nullptr && underlay_.is_this_node(*range_owner)) continue;
+    if (node != nullptr) {
+      set(host_prefix(address), remote_pod(identity, *node, address.is_ipv4()));
+    } else {
+      set(host_prefix(address), identity, ADDRESS_REMOTE_POD);
+    }
+  }
+}
+
+void Table::add_node_addresses(const NodeIntent& node) {
+  if (underlay_.is_this_node(node)) return;
+  for (const Address& address : node.addresses) {
+    identity_row row{};
+    row.identity = IDENTITY_REMOTE_NODE;
+    row.flags = ADDRESS_REMOTE_NODE;
+    // A node off the subnet: what is between knows no pod addresses, and the answer has to find
+    // back.
+    if (underlay_.reach(node, address.is_ipv4()).tunnel) row.flags |= translate();
+    row.node = to_abi(address);
+    set(host_prefix(address), row);
+  }
+}
+
+void Table::add_host_addresses() {
+  for (const Address& address : desired_.host_addresses)
+    set(host_prefix(address), IDENTITY_HOST, ADDRESS_THIS_NODE);
+}
+
+void Table::add_endpoint(const LocalEndpoint& endpoint) {
+  if (endpoint.ifindex == 0) return;
+  identity_row row{};
+  row.identity = pod_of(desired_, endpoint).identity;
+  row.flags = ADDRESS_LOCAL_POD;
+  row.ifindex = endpoint.ifindex;
+  if (endpoint.ipv4) set(host_prefix(*endpoint.ipv4), row);
+  if (endpoint.ipv6) set(host_prefix(*endpoint.ipv6), row);
+}
+
+}  // namespace
+
+std::map<Prefix, identity_row> identity_rows(const Desired& desired, const Underlay& underlay) {
+  Table table(desired, underlay);
+  table.add_fixed_ranges();
+  for (const NodeIntent& node : desired.intent.nodes) table.add_pod_cidrs(node);
+  for (const PodIntent& pod : desired.intent.pods) table.add_pod(pod);
+  for (const NodeIntent& node : desired.intent.nodes) table.add_node_addresses(node);
+  table.add_host_addresses();
+  for (const LocalEndpoint& endpoint : desired.endpoints) table.add_endpoint(endpoint);
+  return table.take();
+}
+
+}  // namespace sluice
