@@ -39,8 +39,8 @@ class EndpointTable {
   // Takes it out and lets its addresses rest. The error says only that the file is behind: the next
   // start corrects it.
   Status erase(const EndpointKey& key, int64_t now_ms);
-  // Erases endpoints whose device and whose namespace are gone; returns them.
-  Result<std::vector<LocalEndpoint>> erase_leaks(Netlink& host, int64_t now_ms);
+  // Endpoints whose device and whose namespace are gone without a DEL.
+  Result<std::vector<LocalEndpoint>> find_leaks(Netlink& host) const;
 
   IpPools& pools() { return pools_; }
   const IpPools& pools() const { return pools_; }

@@ -72,8 +72,8 @@ class IpPools {
     Prefix cidr;
     uint64_t first = 0;  // offsets from cidr.address, inclusive
     uint64_t last = 0;
-    uint64_t next = 0;  // never handed out from here on (unless claimed)
-    bool exhausted_never_used = false;
+    uint64_t next = 0;    // never handed out from here on (unless claimed)
+    bool walked = false;  // next has passed last
     size_t freed = 0;
   };
 

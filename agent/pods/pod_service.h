@@ -66,7 +66,6 @@ struct PodCounters {
   uint64_t leaks_released = 0;  // endpoints whose device and namespace went away without DEL
   uint64_t gc_released = 0;
   uint64_t queue_replayed = 0;
-  uint64_t queue_corrupt = 0;
   uint64_t save_failures = 0;  // the state file is behind until the next save
 };
 
@@ -104,33 +103,40 @@ class PodService {
   std::vector<PoolStats> pools() const;
   uint64_t exhausted_total() const { return table_.pools().exhausted_total(); }
   const PodCounters& counters() const { return counters_; }
+  uint64_t queue_corrupt_total() const { return queue_.corrupt_total(); }
   // Empty: healthy. Else what is wrong with the state file, the queue or the last save.
   std::vector<std::string> conditions() const;
 
  private:
   struct Waiter;
+  // nullopt: go on. Else the answer that ends the request.
+  using Refusal = std::optional<cni::v1::CniResponse>;
+
   void add(const cni::v1::CniRequest& request, Reply reply);
-  Status add_new(const cni::v1::CniRequest& request, const Netns& netns, LocalEndpoint& endpoint);
-  Result<bool> reuse_existing(const EndpointKey& key, const Netns& netns);
-  Status check_name_is_free(const EndpointKey& key, const Netns& netns);
-  Status allocate_addresses(LocalEndpoint& endpoint);
+  Refusal check_add(const cni::v1::CniRequest& request) const;
+  Refusal reuse_or_remove(const EndpointKey& key, const Netns& netns, bool& reuse);
+  Refusal add_new(const cni::v1::CniRequest& request, const Netns& netns);
+  Refusal check_names_are_free(const EndpointKey& key, const Netns& netns);
+  Refusal allocate_addresses(LocalEndpoint& endpoint);
+  Refusal make_link(LocalEndpoint& endpoint, const Netns& netns, uint32_t wanted_mtu);
+  cni::v1::CniResponse result_of(const LocalEndpoint& endpoint);
+
   void del(const cni::v1::CniRequest& request, const Reply& reply);
   void check(const cni::v1::CniRequest& request, const Reply& reply);
   void collect_garbage(const cni::v1::CniRequest& request, const Reply& reply);
   void status(const Reply& reply);
-
+  // Device, addresses and row go; waiting ADDs are refused with `why`.
   Status remove_endpoint(const EndpointKey& key, const std::string& why);
-  Status check_uid(const cni::v1::CniRequest& request) const;
+
   void wait_for_rows(const EndpointKey& key, Reply reply);
   void finish_waiters();
-  void expire_waiter(std::list<Waiter>::iterator waiter);
-  void undo_unanswered(const EndpointKey& key);
-  void cancel_waiters(const EndpointKey& key, const std::string& why);
-  cni::v1::CniResponse result_of(const LocalEndpoint& endpoint);
+  void refuse_waiters(const EndpointKey& key, const cni::v1::CniResponse& answer);
+  void undo_unanswered(const EndpointKey& key, const std::string& why);
   uint64_t publish();
   int64_t now_ms() const;
-  void every(asio::steady_timer& timer, std::chrono::milliseconds interval,
-             std::function<void()> work);
+  void note_save(const Status& saved);
+  void repeat(asio::steady_timer& timer, std::chrono::milliseconds interval,
+              void (PodService::*work)());
 
   asio::io_context& loop_;
   PodSettings settings_;
@@ -139,13 +145,16 @@ class PodService {
   DelQueue queue_;
   std::optional<Netlink> host_;
   PodMtu mtu_;
-  std::list<Waiter> waiters_;
-  std::set<EndpointKey> unanswered_;        // made, but no ADD for it was answered with success yet
-  std::map<uint32_t, std::string> failed_;  // by ifindex, of the last applied()
+  std::list<std::shared_ptr<Waiter>> waiters_;  // ADDs that wait for the kernel's rows
+  std::set<EndpointKey> unanswered_;            // made, but no ADD for it succeeded yet
+  std::map<uint32_t, std::string> failed_;      // by ifindex, of the last applied()
   uint64_t applied_revision_ = 0;
   PodCounters counters_;
   std::string store_condition_;
   std::string save_condition_;
+  std::string upkeep_condition_;
+  std::vector<Prefix> ranges_;
+  bool stopped_ = false;
   asio::steady_timer leak_timer_;
   asio::steady_timer queue_timer_;
 };

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pods/pod_link.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/pods/endpoint_names.h"
+
+namespace sluice {
+namespace {
+
+Address gateway(bool ipv4) {
+  return *parse_address(ipv4 ? kGatewayIpv4 : kGatewayIpv6);
+}
+
+Prefix anywhere(bool ipv4) {
+  return ipv4 ? Prefix{.address = *parse_address("0.0.0.0"), .length = 96} : Prefix{};
+}
+
+// What the pod's side needs to reach the gateway, in the order in which the kernel takes it.
+std::vector<RouteInfo> pod_routes(const LocalEndpoint& endpoint, uint32_t ifindex, uint32_t mtu) {
+  std::vector<RouteInfo> routes;
+  const auto add = [&](const Prefix& destination, const Address& via, uint32_t route_mtu) {
+    RouteInfo route;
+    route.destination = destination;
+    route.ifindex = ifindex;
+    route.via = via;
+    route.mtu = route_mtu;
+    route.onlink = via.is_set();
+    routes.push_back(route);
+  };
+  if (endpoint.ipv4) {
+    add(host_prefix(gateway(true)), {}, 0);
+    add(anywhere(true), gateway(true), mtu);
+  }
+  if (endpoint.ipv6) {
+    add(host_prefix(gateway(false)), {}, 0);
+    add(anywhere(false), gateway(false), mtu);
+  }
+  return routes;
+}
+
+Status write_sysctl(const std::string& path, std::string_view value) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid()) return fail(from_errno("open " + path));
+  if (write(fd.get(), value.data(), value.size()) < 0) return fail(from_errno("write " + path));
+  return {};
+}
+
+// Runtimes hand over namespaces with IPv6 off; and a pod must not take routes from whoever sends
+// advertisements.
+Status prepare_ipv6(const std::string& ifname, const Netns& netns) {
+  return run_in_netns(netns, [&]() -> Status {
+    const std::string folder = "/proc/sys/net/ipv6/conf/" + ifname + "/";
+    if (Status on = write_sysctl(folder + "disable_ipv6", "0"); !on) return on;
+    return write_sysctl(folder + "accept_ra", "0");
+  });
+}
+
+Status bring_loopback_up(Netlink& pod) {
+  const auto loopback = pod.link("lo");
+  if (!loopback) return fail(loopback.error());
+  return loopback->up ? Status() : pod.set_link_up(loopback->ifindex);
+}
+
+Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu mtu) {
+  Result<Netlink> pod = Netlink::open_in(netns.fd.get());
+  if (!pod) return fail(pod.error());
+  const auto link = pod->link(endpoint.ifname);
+  if (!link) return fail(link.error());
+  if (Status up = bring_loopback_up(*pod); !up) return up;
+
+  if (endpoint.ipv4) {
+    if (Status added = pod->add_address(link->ifindex, *endpoint.ipv4, 32); !added) return added;
+  }
+  if (endpoint.ipv6) {
+    if (Status ready = prepare_ipv6(endpoint.ifname, netns); !ready) return ready;
+    // The kernel would make its own link-local address when the device comes up, and check it for
+    // duplicates for a second. One that is there already is kept.
+    const Address local = link_local(endpoint.pod_mac);
+    if (Status added = pod->add_address(link->ifindex, local, 64); !added) return added;
+    if (Status added = pod->add_address(link->ifindex, *endpoint.ipv6, 128); !added) return added;
+  }
+  if (Status up = pod->set_link_up(link->ifindex); !up) return up;
+  for (const RouteInfo& route : pod_routes(endpoint, link->ifindex, mtu.route)) {
+    if (Status added = pod->replace_route(route); !added) return added;
+  }
+  return {};
+}
+
+// A kill between creation and naming leaves a device of our name and MAC without an alias.
+bool is_ours(const LinkInfo& link, const EndpointKey& key) {
+  if (link.alias.empty()) return link.kind == "veth" && link.mac == kHostDeviceMac;
+  const auto parsed = parse_endpoint_alias(link.alias);
+  return parsed && key_of(*parsed) == key;
+}
+
+using Problems = std::vector<std::string>;
+
+void look_at_host_side(Netlink& host, const LocalEndpoint& endpoint, PodMtu mtu,
+                       Problems& problems) {
+  const std::string name = "host device " + endpoint.host_device;
+  const auto link = host.link(endpoint.host_device);
+  if (!link) {
+    problems.push_back(name + " is missing");
+    return;
+  }
+  if (link->ifindex != endpoint.ifindex) {
+    problems.push_back(name + " has index " + std::to_string(link->ifindex) + ", expected " +
+                       std::to_string(endpoint.ifindex));
+  }
+  if (!is_ours(*link, key_of(endpoint)))
+    problems.push_back(name + " has the alias '" + link->alias + "' of somebody else");
+  if (!link->up) problems.push_back(name + " is down");
+  if (link->mac != endpoint.host_mac) {
+    problems.push_back(name + " has MAC " + to_string(link->mac) + ", expected " +
+                       to_string(endpoint.host_mac));
+  }
+  if (mtu.device != 0 && link->mtu > mtu.device) {
+    problems.push_back(name + " has MTU " + std::to_string(link->mtu) + ", above " +
+                       std::to_string(mtu.device));
+  }
+}
+
+void look_at_addresses(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifindex,
+                       Problems& problems) {
+  const auto present = pod.addresses();
+  if (!present) {
+    problems.push_back(present.error().message());
+    return;
+  }
+  for (const auto& [address, length] :
+       {std::pair{endpoint.ipv4, 32}, std::pair{endpoint.ipv6, 128}}) {
+    if (!address) continue;
+    const bool found = std::ranges::any_of(*present, [&](const AddressInfo& each) {
+      return each.ifindex == ifindex && each.address == *address && each.prefix_length == length;
+    });
+    if (!found) {
+      problems.push_back("address " + to_string(*address) + "/" + std::to_string(length) +
+                         " is missing on " + endpoint.ifname);
+    }
+  }
+}
+
+void look_at_routes(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifindex, PodMtu mtu,
+                    Problems& problems) {
+  const auto present = pod.routes();
+  if (!present) {
+    problems.push_back(present.error().message());
+    return;
+  }
+  for (const RouteInfo& wanted : pod_routes(endpoint, ifindex, mtu.route)) {
+    const auto found = std::ranges::find_if(*present, [&](const RouteInfo& each) {
+      return each.ifindex == ifindex && each.destination == wanted.destination &&
+             each.via == wanted.via;
+    });
+    const std::string name =
+        "route " + to_string(wanted.destination) +
+        (wanted.via.is_set() ? " via " + to_string(wanted.via) : std::string(" on link"));
+    if (found == present->end()) {
+      problems.push_back(name + " is missing on " + endpoint.ifname);
+    } else if (found->mtu != wanted.mtu) {
+      problems.push_back(name + " has MTU " + std::to_string(found->mtu) + ", expected " +
+                         std::to_string(wanted.mtu));
+    }
+  }
+}
+
+void look_at_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu mtu,
+                      Problems& problems) {
+  Result<Netlink> pod = Netlink::open_in(netns.fd.get());
+  if (!pod) {
+    problems.push_back(pod.error().message());
+    return;
+  }
+  const auto link = pod->link(endpoint.ifname);
+  if (!link) {
+    problems.push_back("interface " + endpoint.ifname + " is missing in " + netns.path);
+    return;
+  }
+  const std::string name = "interface " + endpoint.ifname;
+  if (link->peer_ifindex != endpoint.ifindex)
+    problems.push_back(name + " is not the other end of " + endpoint.host_device);
+  if (!link->up) problems.push_back(name + " is down");
+  if (link->mac != endpoint.pod_mac) {
+    problems.push_back(name + " has MAC " + to_string(link->mac) + ", expected " +
+                       to_string(endpoint.pod_mac));
+  }
+  if (mtu.device != 0 && link->mtu > mtu.device) {
+    problems.push_back(name + " has MTU " + std::to_string(link->mtu) + ", above " +
+                       std::to_string(mtu.device));
+  }
+  const auto loopback = pod->link("lo");
+  if (!loopback || !loopback->up) problems.emplace_back("interface lo is down");
+  look_at_addresses(*pod, endpoint, link->ifindex, problems);
+  look_at_routes(*pod, endpoint, link->ifindex, mtu, problems);
+}
+
+Status follow_mtu(Netlink& netlink, const LinkInfo& link, PodMtu before, PodMtu now) {
+  if (link.mtu == now.device || (link.mtu != before.device && link.mtu < now.device)) return {};
+  return netlink.set_link_mtu(link.ifindex, now.device);
+}
+
+}  // namespace
+
+Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
+                                 PodMtu mtu) {
+  const auto alias = endpoint_alias(endpoint);
+  if (!alias) {
+    return fail(ErrorCode::kInvalid, "network name '" + endpoint.network + "' and container id '" +
+                                         endpoint.container_id +
+                                         "' together pass what a device's alias holds");
+  }
+  const VethEnd outer{.name = endpoint.host_device, .mac = endpoint.host_mac, .mtu = mtu.device};
+  const VethEnd inner{.name = endpoint.ifname, .mac = endpoint.pod_mac, .mtu = mtu.device};
+  if (Status made = host.add_veth(outer, inner, netns.fd.get(), *alias); !made)
+    return fail(made.error());
+
+  const auto link = host.link(endpoint.host_device);
+  if (!link) return fail(link.error());
+  Status done = configure_pod_side(endpoint, netns, mtu);
+  if (done) done = host.set_link_up(link->ifindex);
+  if (done) return link->ifindex;
+  Error error = done.error();
+  if (Status undone = host.delete_link(link->ifindex); !undone)
+    error.context += "; and " + undone.error().message();
+  return fail(std::move(error));
+}
+
+std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& endpoint,
+                                           const Netns& netns, PodMtu mtu) {
+  Problems problems;
+  look_at_host_side(host, endpoint, mtu, problems);
+  look_at_pod_side(endpoint, netns, mtu, problems);
+  return problems;
+}
+
+Status remove_pod_link(Netlink& host, const LocalEndpoint& endpoint) {
+  const auto link = host.link(endpoint.host_device);
+  if (!link && link.error().code == ErrorCode::kNotFound) return {};
+  if (!link) return fail(link.error());
+  if (!is_ours(*link, key_of(endpoint))) {
+    return fail(ErrorCode::kExists, "device " + endpoint.host_device + " is not of " +
+                                        to_string(key_of(endpoint)) + ": its alias is '" +
+                                        link->alias + "'");
+  }
+  Status removed = host.delete_link(link->ifindex);
+  if (!removed && removed.error().code == ErrorCode::kNotFound) return {};
+  return removed;
+}
+
+Status update_pod_mtu(Netlink& host, const LocalEndpoint& endpoint, PodMtu before, PodMtu now) {
+  const auto outer = host.link(endpoint.ifindex);
+  if (!outer) return fail(outer.error());
+  if (Status set = follow_mtu(host, *outer, before, now); !set) return set;
+
+  Result<Netns> netns = open_netns(endpoint.netns);
+  if (!netns) return fail(netns.error());
+  Result<Netlink> pod = Netlink::open_in(netns->fd.get());
+  if (!pod) return fail(pod.error());
+  const auto inner = pod->link(endpoint.ifname);
+  if (!inner) return fail(inner.error());
+  if (Status set = follow_mtu(*pod, *inner, before, now); !set) return set;
+  for (const RouteInfo& route : pod_routes(endpoint, inner->ifindex, now.route)) {
+    if (Status set = pod->replace_route(route); !set) return set;
+  }
+  return {};
+}
+
+}  // namespace sluice
