@@ -136,6 +136,7 @@ Status fill_status(const AdminSources& sources, admin::v1::StatusResponse& statu
     table.set_name(use.name);
     table.set_entries(use.entries);
     table.set_max_entries(use.max_entries);
+    table.set_evicts(use.evicts);
   }
   const Result<VerdictCounters> verdicts = sources.verdicts();
   if (!verdicts) return fail(within("read verdict counters", verdicts.error()));

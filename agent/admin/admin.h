@@ -28,7 +28,20 @@ using DropVisitor = std::function<bool(const drop_key&, const counter&)>;
 using ConntrackVisitor = std::function<bool(const ct_key&, const ct_entry&)>;
 using TranslationVisitor = std::function<bool(const nat_key&, const nat_row&)>;
 using IdentityVisitor = std::function<bool(const identity_key&, const identity_row&)>;
-using EndpointVisitor = std::function<bool(uint32_t ifindex, const endpoint_row&)>;
+using EndpointVisitor = std::function<bool(const uint32_t& ifindex, const endpoint_row&)>;
+
+// A source out of a function that returns all rows at once as Result<vector<pair<Key, Row>>>.
+template <class Key, class Row, class Read>
+std::function<Status(const std::function<bool(const Key&, const Row&)>&)> rows_source(Read read) {
+  return [read](const std::function<bool(const Key&, const Row&)>& visit) -> Status {
+    const auto rows = read();
+    if (!rows) return fail(rows.error());
+    for (const auto& [key, row] : *rows) {
+      if (!visit(key, row)) break;
+    }
+    return {};
+  };
+}
 
 using VerdictCounters = std::array<std::array<counter, VERDICT_MAX>, HOOK_MAX>;
 
@@ -36,6 +49,7 @@ struct TableUse {
   std::string name;  // of the map: "sl_ct"
   uint64_t entries = 0;
   uint64_t max_entries = 0;
+  bool evicts = false;  // LRU: being full is its normal state
 };
 
 struct PoolUse {

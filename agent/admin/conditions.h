@@ -16,7 +16,7 @@ namespace sluice {
 struct ConditionState {
   std::string name;  // "intent", "datapath", "addresses", "events", ...
   bool ok = false;
-  std::string message;        // not ok: what is wrong, with which object, and the next step
+  std::string message{};      // not ok: what is wrong, with which object, and the next step
   int64_t since_unix_ms = 0;  // when `ok` last changed; a new message alone does not move it
 
   bool operator==(const ConditionState&) const = default;

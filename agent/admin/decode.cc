@@ -56,7 +56,7 @@ void add_flags(uint32_t flags, const std::array<std::pair<uint32_t, const char*>
 
 constexpr std::array<std::pair<uint32_t, const char*>, 4> kConntrackFlags = {{
     {CT_TRANSLATE, "translate"},
-    {CT_TO_STACK, "to_stack"},
+    {CT_HOST, "host"},
     {CT_PICKED_UP, "picked_up"},
     {CT_CLOSE_REPORTED, "close_reported"},
 }};

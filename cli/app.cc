@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/app.h"
+
+#include "cli/commands.h"
+
+namespace sluice::cli {
+
+void add_common_options(CLI::App& command, Session& session, bool asks_agent,
+                        const std::string& examples) {
+  command.add_option("-o,--output", session.options.format, "How to print")
+      ->check(CLI::IsMember({"table", "compact", "json"}))
+      ->type_name("FORMAT");
+  command.add_flag("--no-color", session.options.no_color,
+                   "No colours (also: NO_COLOR in the environment)");
+  if (asks_agent) {
+    command.add_option("--socket", session.options.socket, "The agent's socket")
+        ->type_name("PATH")
+        ->capture_default_str();
+  }
+  command.footer("Examples:\n" + examples);
+}
+
+std::unique_ptr<CLI::App> make_app(Session& session) {
+  auto app = std::make_unique<CLI::App>(
+      "Sluice on this node: is it well, who is connected, what passes, what is dropped and why.",
+      "sluice");
+  app->require_subcommand(1);
+  app->get_formatter()->column_width(32);
+  app->failure_message(CLI::FailureMessage::simple);
+  add_status(*app, session);
+  add_endpoint(*app, session);
+  add_drops(*app, session);
+  add_observe(*app, session);
+  add_bpf(*app, session);
+  add_check(*app, session);
+  add_version(*app, session);
+  add_completion(*app, session);
+  app->footer(
+      "Examples:\n"
+      "  sluice status                       healthy, or what is wrong and the next step\n"
+      "  sluice drops                        what is being dropped now, and why\n"
+      "  sluice observe --pod demo/ --follow  flows of a namespace as they happen\n"
+      "\n"
+      "Exit codes: 0 well, 1 something is wrong, 2 wrong usage, 3 the agent did not answer.");
+  return app;
+}
+
+int run(Session& session, int argc, const char* const* argv) {
+  const std::unique_ptr<CLI::App> app = make_app(session);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app->exit(error, session.out, session.err) == 0 ? kExitOk : kExitUsage;
+  }
+  return session.chosen ? session.chosen() : kExitUsage;
+}
+
+}  // namespace sluice::cli
