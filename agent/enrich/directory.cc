@@ -158,7 +158,7 @@ void Directory::add_devices(const Desired& desired, const Directory* previous) {
   for (const LocalEndpoint& endpoint : desired.endpoints)
     add(endpoint.ifindex, endpoint.host_device, false);
   for (const Uplink& uplink : desired.uplinks) add(uplink.ifindex, uplink.name, false);
-  if (desired.overlay_ifindex != 0) add(desired.overlay_ifindex, "sluice_vxlan", true);
+  if (desired.overlay_ifindex != 0) add(desired.overlay_ifindex, kOverlayDevice, true);
 }
 
 void Directory::add_identities(const Desired& desired, const Directory* previous) {

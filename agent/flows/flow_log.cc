@@ -64,8 +64,8 @@ void FlowLog::count_rate(int64_t now_ns) {
 
 void FlowLog::see_namespace(const std::string& name, int64_t now_ns) {
   if (name.empty()) return;
-  namespaces_[name] = now_ns;
-  if (namespaces_.size() <= kNamespacesSweepAbove) return;
+  const bool is_new = namespaces_.insert_or_assign(name, now_ns).second;
+  if (!is_new || namespaces_.size() <= kNamespacesSweepAbove) return;
   std::erase_if(namespaces_,
                 [&](const auto& row) { return row.second < now_ns - kNamespaceAgeNs; });
 }

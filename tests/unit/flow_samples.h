@@ -59,4 +59,12 @@ inline EnrichedFlow sample_drop(uint8_t reason = DROP_POLICY_DENY) {
   return flow;
 }
 
+// A flow whose source port and time tell it apart: port n, at n seconds.
+inline EnrichedFlow numbered(uint16_t number) {
+  EnrichedFlow flow = sample_flow();
+  flow.event.sport_be = htons(number);
+  flow.time_unix_ns = int64_t{number} * 1'000'000'000;
+  return flow;
+}
+
 }  // namespace sluice
