@@ -50,16 +50,19 @@ bool attached_by_clsact(uint32_t ifindex, bpf_tc_attach_point point, std::string
 void check_programs(const LocalEndpoint& endpoint, std::vector<std::string>& problems) {
   if (!attached_by_tcx(endpoint.ifindex, BPF_TCX_INGRESS, "pod_egress") &&
       !attached_by_clsact(endpoint.ifindex, BPF_TC_INGRESS, "pod_egress")) {
-    problems.push_back("program pod_egress is not attached at the ingress of " + endpoint.host_device);
+    problems.push_back("program pod_egress is not attached at the ingress of " +
+                       endpoint.host_device);
   }
   if (!attached_by_tcx(endpoint.ifindex, BPF_TCX_EGRESS, "pod_ingress") &&
       !attached_by_clsact(endpoint.ifindex, BPF_TC_EGRESS, "pod_ingress")) {
-    problems.push_back("program pod_ingress is not attached at the egress of " + endpoint.host_device);
+    problems.push_back("program pod_ingress is not attached at the egress of " +
+                       endpoint.host_device);
   }
 }
 
-void check_identity(const TableRows<identity_key, identity_row>& rows, const LocalEndpoint& endpoint,
-                    const Address& address, std::vector<std::string>& problems) {
+void check_identity(const TableRows<identity_key, identity_row>& rows,
+                    const LocalEndpoint& endpoint, const Address& address,
+                    std::vector<std::string>& problems) {
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& candidate) {
     return candidate.first.prefix_bits == 128 &&
            std::memcmp(candidate.first.addr, address.bytes.data(), address.bytes.size()) == 0;
@@ -68,7 +71,8 @@ void check_identity(const TableRows<identity_key, identity_row>& rows, const Loc
     problems.push_back("map sl_identity has no row for " + to_string(address));
   } else if (row->second.ifindex != endpoint.ifindex || !(row->second.flags & ADDRESS_LOCAL_POD)) {
     problems.push_back("map sl_identity sends " + to_string(address) + " to device " +
-                       std::to_string(row->second.ifindex) + ", not to " + std::to_string(endpoint.ifindex));
+                       std::to_string(row->second.ifindex) + ", not to " +
+                       std::to_string(endpoint.ifindex));
   }
 }
 
@@ -79,8 +83,9 @@ void check_endpoint_row(const DatapathReader& reader, const LocalEndpoint& endpo
     problems.push_back("map sl_endpoint cannot be read: " + rows.error().message());
     return;
   }
-  const auto row =
-      std::find_if(rows->begin(), rows->end(), [&](const auto& candidate) { return candidate.first == endpoint.ifindex; });
+  const auto row = std::find_if(rows->begin(), rows->end(), [&](const auto& candidate) {
+    return candidate.first == endpoint.ifindex;
+  });
   if (row == rows->end()) {
     problems.push_back("map sl_endpoint has no row for " + endpoint.host_device);
     return;
@@ -95,7 +100,8 @@ void check_endpoint_row(const DatapathReader& reader, const LocalEndpoint& endpo
 
 }  // namespace
 
-std::vector<std::string> datapath_problems(const DatapathReader& reader, const LocalEndpoint& endpoint) {
+std::vector<std::string> datapath_problems(const DatapathReader& reader,
+                                           const LocalEndpoint& endpoint) {
   std::vector<std::string> problems;
   check_programs(endpoint, problems);
   check_endpoint_row(reader, endpoint, problems);

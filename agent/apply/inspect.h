@@ -10,7 +10,9 @@
 
 namespace sluice {
 
-// One sentence for each row or program of this pod that is missing or wrong; empty: all there. Thread: any.
-std::vector<std::string> datapath_problems(const DatapathReader& reader, const LocalEndpoint& endpoint);
+// One sentence for each row or program of this pod that is missing or wrong; empty: all there.
+// Thread: any.
+std::vector<std::string> datapath_problems(const DatapathReader& reader,
+                                           const LocalEndpoint& endpoint);
 
 }  // namespace sluice

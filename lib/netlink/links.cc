@@ -165,7 +165,11 @@ Status Netlink::add_veth(const VethEnd& host, const VethEnd& pod, int pod_netns_
 Status Netlink::add_vxlan(const VxlanSpec& spec) {
   if (auto valid = check_name(spec.name); !valid) return valid;
   Message message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-  message.put<ifinfomsg>();
+  auto* fixed = message.put<ifinfomsg>();
+  // Nobody answers neighbour requests in there: without them the kernel writes the device's own MAC
+  // as the destination, and that is the MAC of the device at the other end.
+  fixed->ifi_flags = IFF_NOARP;
+  fixed->ifi_change = IFF_NOARP;
   nlmsghdr* header = message.header();
   put_end(header, VethEnd{.name = spec.name, .mac = spec.mac, .mtu = spec.mtu});
   nlattr* info = mnl_attr_nest_start(header, IFLA_LINKINFO);

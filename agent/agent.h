@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control loop: intent, CNI and the host's network come in from the left, rows go out to the
+// right, the applied revision comes back. Wires the folders; decides nothing that they could.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/admin/admin.h"
+#include "agent/admin/conditions.h"
+#include "agent/apply/datapath.h"
+#include "agent/config/config.h"
+#include "agent/control/standalone.h"
+#include "agent/desired/state.h"
+#include "agent/enrich/enricher.h"
+#include "agent/events/reader.h"
+#include "agent/flows/flow_log.h"
+#include "agent/flows/observer_server.h"
+#include "agent/metrics/http_server.h"
+#include "agent/metrics/metrics.h"
+#include "agent/pods/pod_service.h"
+#include "agent/pods/socket_server.h"
+#include "agent/published.h"
+#include "lib/netlink/netlink.h"
+
+namespace sluice {
+
+// Thread: the one that runs `loop`; readers of events, flows and metrics have their own and see
+// published values only.
+class Agent {
+ public:
+  // Opens everything and makes the kernel hold the first intent. What packets see changes only
+  // then. Errors name the part and the next step. `loop` and `config` must outlive the agent.
+  static Result<std::unique_ptr<Agent>> start(asio::io_context& loop, const AgentConfig& config);
+  // Leaves programs, rows, devices and routes as they are: traffic goes on without us.
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+ private:
+  Agent(asio::io_context& loop, const AgentConfig& config);
+
+  Status open_datapath();
+  Status open_host();
+  Status open_pods();
+  Status open_intent();
+  Status open_events();
+  Status open_faces();
+
+  void take_intent(Intent intent, const std::vector<SourceProblem>& problems);
+  void watch_host();
+  void take_host();
+  uint64_t take_endpoints();
+  std::optional<std::string> not_ready() const;
+
+  void mark_dirty();
+  void reconcile();
+  void judge(const ApplyReport& report);
+  void become_ready();
+  void publish();
+  void age_conntrack();
+  void audit();
+  void serve_cni(const std::string& message, std::function<void(std::string)> reply);
+  AdminSources admin_sources();
+  AgentFacts facts() const;
+  std::vector<std::string> failing() const;
+
+  asio::io_context& loop_;
+  const AgentConfig& config_;
+  int64_t started_unix_ms_ = 0;
+  Conditions conditions_;
+  Published published_;
+
+  std::unique_ptr<Datapath> datapath_;
+  std::unique_ptr<EndpointProbe> probe_;
+  std::unique_ptr<DesiredState> state_;
+  std::unique_ptr<PodService> pods_;
+  std::unique_ptr<StandaloneSource> source_;
+
+  std::unique_ptr<Netlink> host_;
+  std::unique_ptr<NetlinkMonitor> monitor_;
+  asio::posix::stream_descriptor monitor_readable_;
+  asio::steady_timer host_timer_;
+  asio::steady_timer age_timer_;
+  asio::steady_timer audit_timer_;
+
+  std::unique_ptr<FlowLog> flows_;
+  std::unique_ptr<Enricher> enricher_;
+  std::unique_ptr<EventReader> events_;
+  std::unique_ptr<ObserverServer> observer_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<MetricsHttpServer> http_;
+  std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<SocketServer> socket_;
+
+  bool has_intent_ = false;
+  bool ready_ = false;
+  bool dirty_ = false;
+  bool host_dirty_ = false;
+  uint64_t applied_revision_ = 0;
+  uint64_t intent_problems_ = 0;
+};
+
+}  // namespace sluice
