@@ -112,7 +112,7 @@ void IpPools::release(const Address& address, int64_t now_ms) {
 }
 
 void IpPools::give_back(const Address& address) {
-  if (used_.erase(address) != 0) remember_freed(address, 0);
+  if (used_.erase(address) != 0) remember_freed(address, -rest_ms_);
 }
 
 void IpPools::remember_freed(const Address& address, int64_t freed_ms) {

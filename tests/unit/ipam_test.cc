@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which pod address comes next, and what becomes of one that is freed.
+#include "agent/pods/ipam.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<Prefix> ranges(std::initializer_list<const char*> texts) {
+  std::vector<Prefix> all;
+  for (const char* text : texts) all.push_back(*parse_prefix(text));
+  return all;
+}
+
+std::string next(IpPools& pools, bool ipv4, int64_t now_ms) {
+  const auto address = pools.allocate(ipv4, now_ms);
+  return address ? to_string(*address) : std::string(name(address.error().code));
+}
+
+Address address(const char* text) {
+  return *parse_address(text);
+}
+
+NodeIntent node(const char* name, std::initializer_list<const char*> cidrs) {
+  NodeIntent intent;
+  intent.name = name;
+  intent.pod_cidrs = ranges(cidrs);
+  return intent;
+}
+
+TEST(IpPools, HandsOutAscendingWithoutNetworkAndBroadcast) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/30"}));
+
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.1");
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.2");
+  EXPECT_EQ(next(pools, true, 0), "exhausted");
+}
+
+TEST(IpPools, HandsOutTinyRangesWhole) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.8/31", "10.1.0.20/32"}));
+
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.8");
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.9");
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.20");
+  EXPECT_EQ(next(pools, true, 0), "exhausted");
+}
+
+TEST(IpPools, PrefersNeverUsedToFreed) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/29"}));
+  next(pools, true, 0);
+  pools.release(address("10.1.0.1"), 0);
+
+  EXPECT_EQ(next(pools, true, 1'000'000), "10.1.0.2");
+}
+
+TEST(IpPools, ReusesLeastRecentlyFreedAndOnlyAfterItsRest) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/30"}));
+  next(pools, true, 0);
+  next(pools, true, 0);
+  pools.release(address("10.1.0.2"), 1'000);
+  pools.release(address("10.1.0.1"), 2'000);
+
+  EXPECT_EQ(next(pools, true, 30'999), "exhausted");
+  EXPECT_EQ(next(pools, true, 31'000), "10.1.0.2");
+  EXPECT_EQ(next(pools, true, 31'999), "exhausted");
+  EXPECT_EQ(next(pools, true, 32'000), "10.1.0.1");
+}
+
+TEST(IpPools, ExhaustionSaysPoolTotalUsedAndResting) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/29"}));
+  for (int i = 0; i < 6; ++i) next(pools, true, 0);
+  pools.release(address("10.1.0.3"), 1'000);
+
+  const auto refused = pools.allocate(true, 2'000);
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
+  EXPECT_THAT(refused.error().message(), HasSubstr("10.1.0.0/29: 6 total, 5 used, 1 resting"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("in 29 s"));
+  EXPECT_EQ(pools.exhausted_total(), 1U);
+}
+
+TEST(IpPools, AddressThatCarriedNoPacketNeedNotRest) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.1/32"}));
+  next(pools, true, 0);
+  pools.give_back(address("10.1.0.1"));
+
+  EXPECT_EQ(next(pools, true, 1), "10.1.0.1");
+}
+
+TEST(IpPools, LargeIpv6RangeStartsAfterItsFirstAddress) {
+  IpPools pools;
+  pools.set_ranges(ranges({"fd00:1::/64"}));
+
+  EXPECT_EQ(next(pools, false, 0), "fd00:1::1");
+  EXPECT_EQ(next(pools, false, 0), "fd00:1::2");
+  EXPECT_EQ(pools.stats(0)[0].total, ~uint64_t{0});
+}
+
+TEST(IpPools, LargeRangeRemembersABoundedNumberOfFreedAddresses) {
+  IpPools pools;
+  pools.set_ranges(ranges({"fd00:1::/64"}));
+  for (int64_t i = 0; i < 5'000; ++i) {
+    const int64_t now_ms = i * 1'000;
+    const auto taken = pools.allocate(false, now_ms);
+    ASSERT_TRUE(taken);
+    pools.release(*taken, now_ms);
+  }
+
+  EXPECT_LE(pools.freed().size(), kFreedMax + 1);
+}
+
+TEST(IpPools, FamilyWithoutRangeIsUnavailable) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/24"}));
+
+  EXPECT_EQ(next(pools, false, 0), "unavailable");
+  EXPECT_EQ(pools.exhausted_total(), 0U);
+}
+
+TEST(IpPools, ChangedRangeKeepsAddressesInUse) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/24"}));
+  next(pools, true, 0);
+  next(pools, true, 0);
+
+  pools.set_ranges(ranges({"10.1.0.0/29", "10.2.0.0/24"}));
+
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.3");
+  EXPECT_EQ(pools.claim(address("10.1.0.1")).error().code, ErrorCode::kExists);
+  pools.set_ranges(ranges({"10.2.0.0/24"}));
+  pools.release(address("10.1.0.1"), 0);
+  EXPECT_TRUE(pools.freed().empty()) << "an address outside the ranges is not remembered";
+}
+
+TEST(IpPools, RestSurvivesARestart) {
+  IpPools before;
+  before.set_ranges(ranges({"10.1.0.0/30"}));
+  next(before, true, 0);
+  before.release(address("10.1.0.1"), 5'000);
+
+  IpPools after;
+  after.restore_freed(before.freed(), 6'000);  // ranges come later, from the intent
+  ASSERT_TRUE(after.claim(address("10.1.0.2")));
+  after.set_ranges(ranges({"10.1.0.0/30"}));
+
+  EXPECT_EQ(next(after, true, 34'999), "exhausted");
+  EXPECT_EQ(next(after, true, 35'000), "10.1.0.1");
+}
+
+TEST(IpPools, ClockThatWasSetBackDoesNotMakeAnAddressRestForYears) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.1/32"}));
+  const std::vector<FreedAddress> freed{
+      {.address = address("10.1.0.1"), .freed_unix_ms = 999'999'999}};
+  pools.restore_freed(freed, 1'000);
+
+  EXPECT_EQ(next(pools, true, 31'000), "10.1.0.1");
+}
+
+TEST(CheckPodCidrs, OverlapNamesBothNodesAndRanges) {
+  const std::vector<NodeIntent> nodes{node("alpha", {"10.1.0.0/16", "fd00:1::/64"}),
+                                      node("beta", {"10.2.0.0/24"}),
+                                      node("gamma", {"10.1.7.0/24"})};
+
+  const Status checked = check_pod_cidrs(nodes);
+
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, ErrorCode::kInvalid);
+  EXPECT_THAT(checked.error().message(),
+              HasSubstr("node alpha 10.1.0.0/16 and node gamma 10.1.7.0/24"));
+  EXPECT_THAT(checked.error().message(), testing::Not(HasSubstr("beta")));
+}
+
+TEST(CheckPodCidrs, FindsAnOverlapBehindANestedRange) {
+  const std::vector<NodeIntent> nodes{node("a", {"10.0.0.0/8"}), node("b", {"10.1.0.0/24"}),
+                                      node("c", {"10.200.0.0/16"})};
+
+  EXPECT_THAT(check_pod_cidrs(nodes).error().message(),
+              HasSubstr("node a 10.0.0.0/8 and node c 10.200.0.0/16"));
+}
+
+TEST(CheckPodCidrs, ApartIsFine) {
+  const std::vector<NodeIntent> nodes{node("a", {"10.1.0.0/24", "fd00:1::/64"}),
+                                      node("b", {"10.1.1.0/24", "fd00:2::/64"})};
+
+  EXPECT_TRUE(check_pod_cidrs(nodes));
+}
+
+}  // namespace
+}  // namespace sluice
