@@ -31,8 +31,8 @@ class Fd {
 
 // Whole content of a small file. kNotFound where it is not there.
 Result<std::string> read_file(const std::string& path);
-// Replaces `path` atomically: temporary file in the same folder, write, fsync, rename, fsync of the folder.
-// A crash at any instant leaves the old file or the new one.
+// Replaces `path` atomically: temporary file in the same folder, write, fsync, rename, fsync of the
+// folder. A crash at any instant leaves the old file or the new one.
 Status write_file(const std::string& path, std::string_view content, unsigned mode = 0600);
 // mkdir -p, mode 0755 for what is made.
 Status make_directories(const std::string& path);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses of both families in one form: 16 bytes in network order, IPv4 mapped (::ffff:a.b.c.d), as in bpf/abi.
+// Addresses of both families in one form: 16 bytes in network order, IPv4 mapped (::ffff:a.b.c.d),
+// as in bpf/abi.
 #pragma once
 
 #include <array>
@@ -24,7 +25,8 @@ struct Address {
   bool is_set() const;          // not all zero
 };
 
-// A range of addresses; length counts bits of the mapped form (10.0.0.0/8 has 104). Host bits are zero.
+// A range of addresses; length counts bits of the mapped form (10.0.0.0/8 has 104). Host bits are
+// zero.
 struct Prefix {
   Address address;
   uint8_t length = 0;  // 0..128

@@ -54,7 +54,9 @@ Error within(std::string_view doing, Error error) {
   return error;
 }
 
-Error from_errno(std::string context) { return from_errno(std::move(context), errno); }
+Error from_errno(std::string context) {
+  return from_errno(std::move(context), errno);
+}
 
 Error from_errno(std::string context, int sys_errno) {
   return Error{.code = code_of(sys_errno), .sys_errno = sys_errno, .context = std::move(context)};

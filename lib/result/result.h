@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How our functions fail: Result<T> carries a value or an Error that names the operation, the object and the errno.
+// How our functions fail: Result<T> carries a value or an Error that names the operation, the
+// object and the errno.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ struct Error {
   std::string message() const;
 };
 
-// A layer adds what it was doing in front of what failed below: within("attach uplink eth0", error).
+// A layer adds what it was doing in front of what failed below: within("attach uplink eth0",
+// error).
 Error within(std::string_view doing, Error error);
 // An error of the calling thread's errno (or of `sys_errno`), its code taken from it.
 Error from_errno(std::string context);
@@ -44,7 +46,9 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
 using Status = Result<void>;
 
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 inline tl::unexpected<Error> fail(ErrorCode code, std::string context) {
   return tl::unexpected<Error>(Error{.code = code, .sys_errno = 0, .context = std::move(context)});
 }

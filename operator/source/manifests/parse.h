@@ -14,7 +14,7 @@ namespace sluice {
 
 struct ParsedFile {
   Objects objects{};  // in the order of the file; a key that comes twice is kept the first time and
-                    // reported
+                      // reported
   std::vector<SourceProblem> problems{};
   std::map<std::string, uint32_t> ignored_kinds{};  // "apps/v1 Deployment" -> how many
   // The text is not YAML, or an object could not be named: `objects` may lack some that the file
