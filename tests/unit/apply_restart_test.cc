@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// agent/apply over restarts: adoption, other layouts and sizes, cleanup.
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "agent/apply/attach.h"
+#include "tests/unit/apply_fixture.h"
+
+namespace sluice {
+namespace {
+
+TEST_F(ApplyTest, ANewProcessAdoptsLinksAndUpdatesThemInPlace) {
+  options_.attach = "tcx";
+  auto datapath = open();
+  apply(*datapath, rows());
+  const auto link = links_at(pod_, BPF_TCX_INGRESS);
+  const auto program = programs_at(pod_, BPF_TCX_INGRESS);
+  datapath.reset();
+  EXPECT_EQ(programs_at(pod_, BPF_TCX_INGRESS), program);  // nobody is there, packets are served
+
+  datapath = open();
+  EXPECT_EQ(programs_at(pod_, BPF_TCX_INGRESS), program);
+  const auto report = datapath->apply(rows());
+
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(links_at(pod_, BPF_TCX_INGRESS), link);
+  ASSERT_EQ(programs_at(pod_, BPF_TCX_INGRESS).size(), 1U);
+  EXPECT_NE(programs_at(pod_, BPF_TCX_INGRESS), program);
+  EXPECT_EQ(report.written, 8U);  // four programs loaded, four links updated, nothing else
+  EXPECT_EQ(report.deleted, 0U);
+}
+
+TEST_F(ApplyTest, KilledInTheMiddleOfWorkItLeavesAWorkingNode) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto datapath = Datapath::open(options_);
+    if (datapath && (*datapath)->apply(rows()).ok()) ::raise(SIGKILL);
+    ::_exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(programs_at(pod_, BPF_TCX_INGRESS).size(), 1U);
+
+  auto datapath = open();
+  apply(*datapath, rows());
+
+  EXPECT_EQ(programs_at(pod_, BPF_TCX_INGRESS).size(), 1U);
+  EXPECT_EQ(datapath->reader().identities()->size(), 3U);
+}
+
+TEST_F(ApplyTest, PinsOfADeletedDeviceAreRemoved) {
+  auto datapath = open();
+  apply(*datapath, rows());
+  datapath.reset();
+  ASSERT_TRUE(netlink_->delete_link(pod_));
+  Rows wanted = rows();
+  wanted.attachments.erase(pod_);
+  wanted.routes.erase(wanted.routes.begin());
+  wanted.neighbours.clear();
+
+  datapath = open();
+  apply(*datapath, wanted);
+
+  EXPECT_FALSE(pinned("links/" + std::to_string(pod_) + "-ingress"));
+  EXPECT_TRUE(pinned("links/" + std::to_string(uplink_) + "-ingress"));
+}
+
+TEST_F(ApplyTest, AMapOfAnotherShapeIsRefusedByName) {
+  ASSERT_TRUE(make_directories(bpffs_ + "/sluice/v1"));
+  const Fd map(bpf_map_create(BPF_MAP_TYPE_HASH, "sl_ct", 40, 64, 100, nullptr));
+  ASSERT_EQ(bpf_obj_pin(map.get(), (bpffs_ + "/sluice/v1/sl_ct").c_str()), 0);
+
+  const auto opened = Datapath::open(options_);
+
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kExists);
+  for (const char* part : {"sl_ct", "value 64", "value 120", "cleanup"}) {
+    EXPECT_NE(opened.error().context.find(part), std::string::npos) << opened.error().context;
+  }
+}
+
+TEST_F(ApplyTest, AMapOfAnotherSizeIsAdoptedWithAWarning) {
+  options_.ct_max_entries = 1000;
+  open().reset();
+  options_.ct_max_entries = 2000;
+
+  auto datapath = open();
+
+  ASSERT_EQ(datapath->warnings().size(), 1U);
+  EXPECT_NE(datapath->warnings()[0].find("sl_ct"), std::string::npos);
+  const auto sizes = *datapath->reader().table_sizes();
+  const auto ct =
+      std::find_if(sizes.begin(), sizes.end(), [](auto& size) { return size.name == "sl_ct"; });
+  ASSERT_NE(ct, sizes.end());
+  EXPECT_EQ(ct->max_entries, 1000U);
+}
+
+TEST_F(ApplyTest, PinsOfAnotherLayoutAreRefused) {
+  ASSERT_TRUE(make_directories(bpffs_ + "/sluice/v999"));
+
+  const auto opened = Datapath::open(options_);
+
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().context.find("v999"), std::string::npos);
+  EXPECT_TRUE(cleanup(options_));
+  EXPECT_NE(open(), nullptr);
+}
+
+TEST_F(ApplyTest, WithoutABpffsItSaysHowToMountOne) {
+  options_.bpffs = "/tmp";
+
+  const auto opened = Datapath::open(options_);
+
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().context.find("mount -t bpf bpf /tmp"), std::string::npos);
+}
+
+TEST_F(ApplyTest, ClsactServesWhereTcxDoesNotAndIsAdopted) {
+  options_.attach = "clsact";
+  auto datapath = open();
+  EXPECT_EQ(datapath->attach_mode(), "clsact");
+  apply(*datapath, rows());
+  ClsactAttacher seen(*netlink_);
+  ASSERT_TRUE(seen.refresh());
+  EXPECT_EQ(seen.slots().size(), 4U);
+  EXPECT_EQ(datapath->apply(rows()).written, 0U);
+
+  datapath.reset();
+  datapath = open();
+  apply(*datapath, rows());
+  ASSERT_TRUE(seen.refresh());
+  EXPECT_EQ(seen.slots().size(), 4U);
+
+  options_.attach = "tcx";  // the kernel was upgraded
+  datapath = open();
+  apply(*datapath, rows());
+  ASSERT_TRUE(seen.refresh());
+  EXPECT_TRUE(seen.slots().empty());
+  EXPECT_EQ(programs_at(pod_, BPF_TCX_INGRESS).size(), 1U);
+}
+
+TEST_F(ApplyTest, CleanupRemovesOursTwiceAndNothingElse) {
+  RouteInfo theirs;
+  theirs.destination = *parse_prefix("10.9.0.0/16");
+  theirs.ifindex = uplink_;
+  theirs.protocol = 4;
+  ASSERT_TRUE(netlink_->add_route(theirs));
+  ASSERT_TRUE(make_directories(bpffs_ + "/other"));
+  auto datapath = open();
+  Rows wanted = rows();
+  wanted.needs_overlay = true;
+  apply(*datapath, wanted);
+  datapath.reset();
+
+  for (int turn = 0; turn < 2; turn++) {
+    const auto cleaned = cleanup(options_);
+    ASSERT_TRUE(cleaned) << cleaned.error().message();
+  }
+
+  EXPECT_FALSE(std::filesystem::exists(bpffs_ + "/sluice"));
+  EXPECT_TRUE(std::filesystem::exists(bpffs_ + "/other"));
+  EXPECT_TRUE(netlink_->routes(kRouteProtocol)->empty());
+  EXPECT_EQ(netlink_->routes(4)->size(), 1U);
+  EXPECT_FALSE(netlink_->link("sluice_vxlan"));
+  EXPECT_FALSE(netlink_->link("sl0"));
+  EXPECT_TRUE(netlink_->link("up0"));
+  EXPECT_TRUE(programs_at(uplink_, BPF_TCX_INGRESS).empty());
+}
+
+}  // namespace
+}  // namespace sluice
