@@ -70,7 +70,8 @@ Field ObjectReader::child(const Field& parent, const std::string& key) const {
               .path = parent.path.empty() ? key : parent.path + "." + key};
   if (parent.node.IsDefined() && parent.node.IsMap()) {
     const YAML::Node& map = parent.node;  // the const operator adds no key
-    field.node.reset(map[key]);
+    const YAML::Node found = map[key];
+    if (found.IsDefined()) field.node.reset(found);
   }
   return field;
 }
