@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: Apache-2.0
+// Manifests to objects: what is read, what is reported and where, and what a broken file leaves
+// standing.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <asio/io_context.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "lib/labels/labels.h"
+#include "operator/source/manifests/merge.h"
+#include "operator/source/manifests/parse.h"
+#include "operator/source/manifests/source.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kNode = R"(apiVersion: v1
+kind: Node
+metadata: {name: n1}
+spec: {podCIDRs: [10.1.0.0/24, "fd00:1::/64"]}
+status:
+  addresses:
+    - {type: Hostname, address: n1}
+    - {type: InternalIP, address: 192.0.2.1}
+    - {type: InternalIP, address: "2001:db8::1"}
+)";
+
+std::string pod_text(const std::string& name, const std::string& rest = "") {
+  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: demo}\n" + rest;
+}
+
+std::vector<std::string> names(const Objects& objects) {
+  std::vector<std::string> result;
+  for (const auto& pod : objects.pods) result.push_back(pod.name);
+  return result;
+}
+
+std::vector<std::string> texts(const std::vector<SourceProblem>& problems) {
+  std::vector<std::string> result;
+  for (const auto& problem : problems) result.push_back(to_string(problem));
+  return result;
+}
+
+TEST(ParseDocuments, ReadsNodeFields) {
+  const auto parsed = parse_documents("n.yaml", kNode);
+
+  ASSERT_THAT(parsed.problems, IsEmpty());
+  ASSERT_EQ(parsed.objects.nodes.size(), 1U);
+  const NodeObject& node = parsed.objects.nodes[0];
+  EXPECT_EQ(node.name, "n1");
+  EXPECT_THAT(node.internal_addresses,
+              ElementsAre(*parse_address("192.0.2.1"), *parse_address("2001:db8::1")));
+  EXPECT_THAT(node.pod_cidrs,
+              ElementsAre(*parse_prefix("10.1.0.0/24"), *parse_prefix("fd00:1::/64")));
+  EXPECT_EQ(node.origin, (Origin{.file = "n.yaml", .line = 1, .column = 1}));
+}
+
+TEST(ParseDocuments, ReadsPodFields) {
+  const auto parsed = parse_documents("p.yaml", R"(
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-0
+  uid: 1234
+  labels: {app: web, "example.com/tier": front, empty: }
+  ownerReferences:
+    - {kind: Other, name: other}
+    - {kind: StatefulSet, name: web, controller: true}
+spec: {nodeName: n1, hostNetwork: true, containers: [{name: c}]}
+status:
+  phase: Succeeded
+  podIP: 10.0.0.9
+  podIPs: [{ip: 10.0.0.9}, {ip: "fd00::9"}]
+)");
+
+  ASSERT_THAT(texts(parsed.problems), IsEmpty());
+  ASSERT_EQ(parsed.objects.pods.size(), 1U);
+  const PodObject& pod = parsed.objects.pods[0];
+  EXPECT_EQ(pod.namespace_name, "default");
+  EXPECT_EQ(pod.uid, "1234");
+  EXPECT_EQ(pod.labels, (std::map<std::string, std::string>{
+                            {"app", "web"}, {"example.com/tier", "front"}, {"empty", ""}}));
+  EXPECT_EQ(pod.owner_kind, "StatefulSet");
+  EXPECT_EQ(pod.owner_name, "web");
+  EXPECT_EQ(pod.node, "n1");
+  EXPECT_TRUE(pod.host_network);
+  EXPECT_TRUE(pod.finished);
+  EXPECT_THAT(pod.addresses, ElementsAre(*parse_address("10.0.0.9"), *parse_address("fd00::9")));
+}
+
+TEST(ParseDocuments, ReadsManyDocumentsListsAndJson) {
+  const auto yaml = parse_documents(
+      "a.yaml", std::string("---\n---\n") + pod_text("a") + pod_text("b") + "---\n" +
+                    "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n"
+                    "  metadata: {name: c}\n-\n");
+  const auto json = parse_documents("a.json",
+                                    "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": "
+                                    "\"Namespace\",\n\t\"metadata\": {\"name\": \"demo\"}\n}\n");
+
+  EXPECT_THAT(texts(yaml.problems), IsEmpty());
+  EXPECT_THAT(names(yaml.objects), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(texts(json.problems), IsEmpty());
+  ASSERT_EQ(json.objects.namespaces.size(), 1U);
+  EXPECT_EQ(json.objects.namespaces[0].name, "demo");
+}
+
+TEST(ParseDocuments, CountsKindsThatAreNotRead) {
+  const auto parsed = parse_documents(
+      "a.yaml",
+      "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: x.io/v1\nkind: Node\n"
+      "---\napiVersion: apps/v1\nkind: Deployment\n");
+
+  EXPECT_THAT(parsed.problems, IsEmpty());
+  EXPECT_THAT(parsed.objects.nodes, IsEmpty());
+  EXPECT_EQ(parsed.ignored_kinds,
+            (std::map<std::string, uint32_t>{{"apps/v1 Deployment", 2}, {"x.io/v1 Node", 1}}));
+}
+
+TEST(ParseDocuments, SyntaxErrorNamesLineAndColumn) {
+  const auto parsed = parse_documents("a.yaml", pod_text("a") + "---\nkind: [Pod\nother: }\n");
+
+  EXPECT_TRUE(parsed.incomplete);
+  EXPECT_THAT(parsed.objects.pods, IsEmpty());
+  ASSERT_EQ(parsed.problems.size(), 1U);
+  EXPECT_EQ(parsed.problems[0].origin.line, 7U);
+  EXPECT_GT(parsed.problems[0].origin.column, 0U);
+  EXPECT_THAT(to_string(parsed.problems[0]), HasSubstr("a.yaml:7:"));
+}
+
+struct BadField {
+  const char* what;
+  const char* text;
+  const char* expected;  // of to_string, as a substring
+};
+
+class BadFields : public testing::TestWithParam<BadField> {};
+
+TEST_P(BadFields, NameFileLineObjectAndField) {
+  const auto parsed = parse_documents("a.yaml", GetParam().text);
+
+  ASSERT_EQ(parsed.problems.size(), 1U) << testing::PrintToString(texts(parsed.problems));
+  EXPECT_THAT(to_string(parsed.problems[0]), HasSubstr(GetParam().expected));
+  EXPECT_THAT(parsed.objects.nodes, IsEmpty());
+  EXPECT_THAT(parsed.objects.pods, IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Manifests, BadFields,
+    testing::Values(
+        BadField{"CidrIsText",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec:\n  podCIDR: ten\n",
+                 "a.yaml:5:12: Node n: spec.podCIDR: \"ten\" is not a CIDR"},
+        BadField{"CidrWithoutLength",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: [10.0.0.0/24, "
+                 "10.1.0.0]}",
+                 "a.yaml:4:32: Node n: spec.podCIDRs[1]: \"10.1.0.0\" is not a CIDR: the length is "
+                 "missing"},
+        BadField{"CidrWithHostBits",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: [10.0.0.1/24]}",
+                 "host bits"},
+        BadField{"CidrIsEverything",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: [0.0.0.0/0]}",
+                 "every address"},
+        BadField{
+            "CidrIsLoopback",
+            "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: [127.1.0.0/16]}",
+            "overlaps 127.0.0.0/8"},
+        BadField{"CidrsDisagree",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDR: 10.0.0.0/24, "
+                 "podCIDRs: [10.1.0.0/24]}",
+                 "spec.podCIDR: \"10.0.0.0/24\" is not spec.podCIDRs[0], which is 10.1.0.0/24"},
+        BadField{"CidrsNoList",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: 10.1.0.0/24}",
+                 "spec.podCIDRs: must be a list"},
+        BadField{"NodeAddress",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: "
+                 "InternalIP, address: 10.0.0}]}",
+                 "Node n: status.addresses[0].address: \"10.0.0\" is not an IP address"},
+        BadField{"NodeAddressMissing",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: "
+                 "InternalIP}]}",
+                 "status.addresses[0].address: must be an IP address"},
+        BadField{"NodeAddressLoopback",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [{type: "
+                 "InternalIP, address: 127.0.0.1}]}",
+                 "cannot be the address of a node or a pod: it is in 127.0.0.0/8"},
+        BadField{"NodeAddressNoMapping",
+                 "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus: {addresses: [10.0.0.1]}",
+                 "status.addresses[0]: must be a mapping"},
+        BadField{"SpecNoMapping", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: text\n",
+                 "a.yaml:4:7: Pod default/p: spec: must be a mapping"},
+        BadField{"PodAddress",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nstatus: {podIPs: [{ip: x}]}",
+                 "Pod default/p: status.podIPs[0].ip"},
+        BadField{"PodAddressNoMapping",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nstatus: {podIPs: [10.0.0.1]}",
+                 "status.podIPs[0].ip"},
+        BadField{"HostNetwork",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwork: maybe}",
+                 "spec.hostNetwork: must be true or false"},
+        BadField{"LabelValue",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: \"a;b=c\"}}",
+                 "metadata.labels.app: \"a;b=c\" is not a label value"},
+        BadField{"LabelKey", "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {\"a=b\": c}}",
+                 "\"a=b\" is not a label key"},
+        BadField{"LabelIsList",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {app: [a]}}",
+                 "metadata.labels.app: must be a string"},
+        BadField{"NoName", "apiVersion: v1\nkind: Pod\nmetadata: {namespace: demo}\n",
+                 "a.yaml:3:11: Pod: metadata.name: is missing"},
+        BadField{"NoMetadata", "apiVersion: v1\nkind: Pod\n",
+                 "a.yaml:1:1: Pod: metadata.name: is missing"},
+        BadField{"NameSyntax", "apiVersion: v1\nkind: Pod\nmetadata: {name: A_b}\n",
+                 "metadata.name: \"A_b\" is not a DNS name"},
+        BadField{"NamespaceSyntax",
+                 "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: a.b}\n",
+                 "metadata.namespace: \"a.b\""},
+        BadField{"NoKind", "apiVersion: v1\nmetadata: {name: p}\n", "a.yaml:1:1: kind: is missing"},
+        BadField{"NoApiVersion", "kind: Pod\nmetadata: {name: p}\n", "apiVersion: is missing"},
+        BadField{"Scalar", "just text\n", "must be one Kubernetes object"},
+        BadField{
+            "ListOfList",
+            "apiVersion: v1\nkind: List\nitems: &a [{apiVersion: v1, kind: List, items: *a}]\n",
+            "a List inside a List"}),
+    [](const auto& row) { return row.param.what; });
+
+TEST(ParseDocuments, ObjectTwiceInOneFileKeepsTheFirst) {
+  const auto parsed = parse_documents("a.yaml", pod_text("a", "spec: {nodeName: one}\n") +
+                                                    pod_text("a", "spec: {nodeName: two}\n"));
+
+  ASSERT_EQ(parsed.objects.pods.size(), 1U);
+  EXPECT_EQ(parsed.objects.pods[0].node, "one");
+  ASSERT_EQ(parsed.problems.size(), 1U);
+  EXPECT_THAT(to_string(parsed.problems[0]),
+              HasSubstr("a.yaml:7:1: Pod demo/a: is defined twice: the one in line 2"));
+}
+
+TEST(FolderState, ObjectInTwoFilesBelongsToTheFirstName) {
+  FolderState folder;
+  folder.take("b.yaml", parse_documents("b.yaml", pod_text("a", "spec: {nodeName: late}\n")));
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: early}\n")));
+
+  const Merged merged = folder.merge();
+  ASSERT_EQ(merged.objects.pods.size(), 1U);
+  EXPECT_EQ(merged.objects.pods[0].node, "early");
+  EXPECT_THAT(texts(merged.problems),
+              ElementsAre(HasSubstr(
+                  "b.yaml:2:1: Pod demo/a: metadata.name: is also defined in a.yaml line 2")));
+
+  folder.remove("a.yaml");
+  EXPECT_EQ(folder.merge().objects.pods[0].node, "late");
+  EXPECT_THAT(folder.merge().problems, IsEmpty());
+}
+
+TEST(FolderState, BrokenFileKeepsItsLastGoodObjectsOnly) {
+  FolderState folder;
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a") + pod_text("b")));
+  folder.take("z.yaml", parse_documents("z.yaml", pod_text("z")));
+
+  folder.take("a.yaml", parse_documents("a.yaml", "{"));
+  folder.take("z.yaml", parse_documents("z.yaml", pod_text("y")));
+
+  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b", "y"));
+  EXPECT_EQ(folder.merge().problems.size(), 1U);
+
+  folder.take("a.yaml", parse_documents(
+                            "a.yaml", "["));  // still broken: the state is not lost the second time
+  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b", "y"));
+
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("b")));
+  EXPECT_THAT(names(folder.merge().objects), ElementsAre("b", "y"));
+  EXPECT_THAT(folder.merge().problems, IsEmpty());
+}
+
+TEST(FolderState, BrokenObjectKeepsItsLastGoodStateWhileTheRestOfItsFileMovesOn) {
+  FolderState folder;
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: good}\n") +
+                                                      pod_text("b") + pod_text("c")));
+
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: [bad]}\n") +
+                                                      pod_text("b", "spec: {nodeName: new}\n")));
+
+  const Merged merged = folder.merge();
+  EXPECT_THAT(names(merged.objects), ElementsAre("b", "a"));  // c was taken out in earnest
+  EXPECT_EQ(merged.objects.pods[0].node, "new");
+  EXPECT_EQ(merged.objects.pods[1].node, "good");
+  EXPECT_EQ(merged.problems.size(), 1U);
+}
+
+TEST(FolderState, ObjectThatLostItsNameStays) {
+  FolderState folder;
+  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a") + pod_text("b")));
+
+  folder.take(
+      "a.yaml",
+      parse_documents("a.yaml", pod_text("a") + "---\napiVersion: v1\nkind: Pod\nmetadata: {}\n"));
+
+  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b"));
+}
+
+// A real folder and a real loop; `until` runs the loop until the last state satisfies a condition,
+// at most 2 s.
+class ManifestSourceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sluice-manifests-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+    folder_ = root_ + "/objects";
+    std::filesystem::create_directory(folder_);
+  }
+  void TearDown() override {
+    source_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ + "/" + name) << text;
+  }
+  void open() {
+    auto source = ManifestSource::open(
+        loop_, folder_, [this](const Objects& objects, const std::vector<SourceProblem>& problems) {
+          objects_ = objects;
+          problems_ = problems;
+          ++calls_;
+        });
+    ASSERT_TRUE(source.has_value()) << source.error().message();
+    source_ = std::move(*source);
+  }
+  template <class Condition>
+  testing::AssertionResult until(const Condition& condition) {
+    const auto start = std::chrono::steady_clock::now();
+    while (!condition()) {
+      const auto waited = std::chrono::steady_clock::now() - start;
+      if (waited > std::chrono::seconds(2)) {
+        return testing::AssertionFailure()
+               << "pods " << testing::PrintToString(names(objects_)) << " problems "
+               << testing::PrintToString(texts(problems_));
+      }
+      loop_.restart();
+      loop_.run_one_for(std::chrono::milliseconds(100));
+    }
+    waited_ = std::chrono::steady_clock::now() - start;
+    return testing::AssertionSuccess();
+  }
+  // Lets everything that is under way arrive.
+  void settle() {
+    loop_.restart();
+    loop_.run_for(std::chrono::milliseconds(50));
+  }
+
+  asio::io_context loop_;
+  std::string root_;
+  std::string folder_;
+  std::unique_ptr<ManifestSource> source_;
+  Objects objects_;
+  std::vector<SourceProblem> problems_;
+  int calls_ = 0;
+  std::chrono::steady_clock::duration waited_{};
+};
+
+TEST_F(ManifestSourceTest, ReadsWhatIsThereFromInsideOpen) {
+  write("a.yaml", pod_text("a"));
+  write("b.yml", pod_text("b"));
+  write("c.json", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"c"}})");
+  write("d.txt", pod_text("d"));
+  write(".e.yaml", pod_text("e"));
+
+  open();
+
+  EXPECT_EQ(calls_, 1);
+  EXPECT_THAT(names(objects_), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(ManifestSourceTest, EmptyFolderIsReportedAsEmptyOnce) {
+  open();
+  settle();
+
+  EXPECT_EQ(calls_, 1);
+  EXPECT_EQ(objects_, Objects{});
+}
+
+TEST_F(ManifestSourceTest, SeesWriteRenameAndDeleteWithin100Milliseconds) {
+  open();
+
+  write("a.yaml", pod_text("a"));
+  ASSERT_TRUE(until([&] { return names(objects_) == std::vector<std::string>{"a"}; }));
+  EXPECT_LT(waited_, std::chrono::milliseconds(100));
+
+  std::ofstream(root_ + "/new") << pod_text("b");
+  std::filesystem::rename(root_ + "/new", folder_ + "/a.yaml");
+  ASSERT_TRUE(until([&] { return names(objects_) == std::vector<std::string>{"b"}; }));
+  EXPECT_LT(waited_, std::chrono::milliseconds(100));
+
+  std::filesystem::rename(folder_ + "/a.yaml", folder_ + "/a.off");
+  ASSERT_TRUE(until([&] { return objects_.pods.empty(); }));
+  std::filesystem::rename(folder_ + "/a.off", folder_ + "/a.yaml");
+  ASSERT_TRUE(until([&] { return !objects_.pods.empty(); }));
+
+  std::filesystem::remove(folder_ + "/a.yaml");
+  ASSERT_TRUE(until([&] { return objects_.pods.empty(); }));
+  EXPECT_LT(waited_, std::chrono::milliseconds(100));
+}
+
+TEST_F(ManifestSourceTest, HalfWrittenFileIsNotTaken) {
+  write("a.yaml", pod_text("a"));
+  open();
+
+  std::ofstream half(folder_ + "/a.yaml");
+  half << "kind: [";
+  half.flush();
+  std::ofstream fresh(folder_ + "/b.yaml");
+  fresh << "kind: [";
+  fresh.flush();
+  settle();
+  EXPECT_EQ(calls_, 1);
+
+  half.seekp(0);
+  half << pod_text("b");
+  half.close();
+  ASSERT_TRUE(until([&] { return names(objects_) == std::vector<std::string>{"b"}; }));
+  EXPECT_THAT(problems_, IsEmpty());
+}
+
+TEST_F(ManifestSourceTest, SwappedLinkOfAMountedConfigMapIsSeen) {
+  for (const char* version : {"one", "two"}) {
+    std::filesystem::create_directory(folder_ + "/.." + version);
+    std::ofstream(folder_ + "/.." + version + "/pods.yaml") << pod_text(version);
+  }
+  std::filesystem::create_symlink("..one", folder_ + "/..data");
+  std::filesystem::create_symlink("..data/pods.yaml", folder_ + "/pods.yaml");
+  open();
+  ASSERT_THAT(names(objects_), ElementsAre("one"));
+
+  std::filesystem::create_symlink("..two", folder_ + "/..data_tmp");
+  std::filesystem::rename(folder_ + "/..data_tmp", folder_ + "/..data");
+
+  ASSERT_TRUE(until([&] { return names(objects_) == std::vector<std::string>{"two"}; }));
+  EXPECT_LT(waited_, std::chrono::milliseconds(100));
+}
+
+TEST_F(ManifestSourceTest, FolderThatIsALinkMayBeSwapped) {
+  std::filesystem::create_directory(root_ + "/v2");
+  std::ofstream(root_ + "/v2/p.yaml") << pod_text("second");
+  std::filesystem::rename(folder_, root_ + "/v1");
+  std::ofstream(root_ + "/v1/p.yaml") << pod_text("first");
+  std::filesystem::create_symlink("v1", folder_);
+  open();
+  ASSERT_THAT(names(objects_), ElementsAre("first"));
+
+  std::filesystem::create_symlink("v2", root_ + "/tmp");
+  std::filesystem::rename(root_ + "/tmp", folder_);
+  ASSERT_TRUE(until([&] { return names(objects_) == std::vector<std::string>{"second"}; }));
+
+  write("q.yaml", pod_text("third"));
+  ASSERT_TRUE(
+      until([&] { return names(objects_) == (std::vector<std::string>{"second", "third"}); }));
+}
+
+TEST_F(ManifestSourceTest, BrokenFileIsReportedUntilItIsMendedOrGone) {
+  write("a.yaml", pod_text("a"));
+  write("b.yaml", pod_text("b"));
+  open();
+
+  write("a.yaml", pod_text("a") + "x: [\n");
+  ASSERT_TRUE(until([&] { return problems_.size() == 1; }));
+  EXPECT_THAT(to_string(problems_[0]), testing::StartsWith("a.yaml:"));
+  EXPECT_THAT(names(objects_), ElementsAre("a", "b"));
+
+  write("b.yaml", pod_text("c"));
+  ASSERT_TRUE(until([&] { return names(objects_) == (std::vector<std::string>{"a", "c"}); }));
+  EXPECT_EQ(problems_.size(), 1U);
+
+  write("a.yaml", pod_text("d"));
+  ASSERT_TRUE(until([&] { return problems_.empty(); }));
+  EXPECT_THAT(names(objects_), ElementsAre("d", "c"));
+
+  write("a.yaml", "]");
+  ASSERT_TRUE(until([&] { return problems_.size() == 1; }));
+  std::filesystem::remove(folder_ + "/a.yaml");
+  ASSERT_TRUE(until([&] { return problems_.empty(); }));
+  EXPECT_THAT(names(objects_), ElementsAre("c"));
+}
+
+TEST_F(ManifestSourceTest, FolderMayComeLateAndGoWithoutTakingObjectsAway) {
+  std::filesystem::remove(folder_);
+  open();
+  ASSERT_EQ(problems_.size(), 1U);
+  EXPECT_THAT(to_string(problems_[0]), HasSubstr(folder_));
+
+  std::filesystem::create_directory(folder_);
+  write("a.yaml", pod_text("a"));
+  ASSERT_TRUE(
+      until([&] { return names(objects_) == std::vector<std::string>{"a"} && problems_.empty(); }));
+
+  std::filesystem::rename(folder_, root_ + "/away");
+  ASSERT_TRUE(until([&] { return problems_.size() == 1; }));
+  EXPECT_THAT(names(objects_), ElementsAre("a"));
+}
+
+TEST_F(ManifestSourceTest, WhatIsNoPlainFileIsReportedAndNotWaitedFor) {
+  ASSERT_EQ(mkfifo((folder_ + "/f.yaml").c_str(), 0600), 0);
+  std::filesystem::create_directory(folder_ + "/d.yaml");
+  std::filesystem::create_symlink("nowhere", folder_ + "/l.yaml");
+
+  open();
+
+  EXPECT_THAT(texts(problems_), ElementsAre("f.yaml: cannot be read: not a regular file"));
+}
+
+TEST_F(ManifestSourceTest, MissingParentIsAnError) {
+  const auto source =
+      ManifestSource::open(loop_, root_ + "/no/where", [](const auto&, const auto&) {});
+
+  ASSERT_FALSE(source.has_value());
+  EXPECT_EQ(source.error().code, ErrorCode::kNotFound);
+  EXPECT_THAT(source.error().message(), HasSubstr(root_ + "/no"));
+}
+
+TEST_F(ManifestSourceTest, NoCallComesAfterItIsGone) {
+  open();
+  write("a.yaml", pod_text("a"));
+  loop_.restart();
+  loop_.run_one_for(std::chrono::milliseconds(5));  // the event is read, the timer runs
+
+  source_.reset();
+  settle();
+
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST(Labels, SyntaxIsThatOfKubernetes) {
+  EXPECT_TRUE(is_dns_label("a-1"));
+  EXPECT_FALSE(is_dns_label("-a"));
+  EXPECT_FALSE(is_dns_label("a."));
+  EXPECT_FALSE(is_dns_label(std::string(64, 'a')));
+  EXPECT_TRUE(is_dns_subdomain("a.b-c.d"));
+  EXPECT_FALSE(is_dns_subdomain("a..b"));
+  EXPECT_FALSE(is_dns_subdomain(""));
+  EXPECT_TRUE(is_label_key("example.com/App_1"));
+  EXPECT_FALSE(is_label_key("Example.com/app"));
+  EXPECT_FALSE(is_label_key("a/b/c"));
+  EXPECT_FALSE(is_label_key("a=b"));
+  EXPECT_TRUE(is_label_value(""));
+  EXPECT_FALSE(is_label_value("a;b"));
+  EXPECT_FALSE(is_label_value(std::string(64, 'a')));
+}
+
+}  // namespace
+}  // namespace sluice
