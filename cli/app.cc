@@ -47,6 +47,13 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
 
 int run(Session& session, int argc, const char* const* argv) {
   const std::unique_ptr<CLI::App> app = make_app(session);
+  // The parser would say no more than that a command is missing.
+  if (argc > 1 && argv[1][0] != '-' &&
+      app->get_subcommands([&argv](CLI::App* command) { return command->check_name(argv[1]); })
+          .empty()) {
+    session.err << "sluice: there is no command \"" << argv[1] << "\"\n  Try: sluice --help\n";
+    return kExitUsage;
+  }
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -168,7 +168,7 @@ void add_filter(CLI::App& command, const std::shared_ptr<admin::v1::RowFilter>& 
         .add_option_function<uint32_t>(
             "--port", [filter](uint32_t port) { filter->set_port(port); },
             "Rows with this port at either end")
-        ->check(CLI::Range(1, 65535))
+        ->check(CLI::Range(1, 65535).description(""))
         ->type_name("PORT");
     command
         .add_option_function<std::string>(

@@ -133,7 +133,6 @@ void add_flow_options(CLI::App& command, ObserveFlags& flags) {
   command
       .add_option("--last", flags.flow.last,
                   "The last N that match (default 20, without --follow and --since)")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->type_name("N");
   command.add_option("--since", flags.flow.since, "From so long ago (5m), or from a time on")
       ->type_name("TIME");

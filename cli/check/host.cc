@@ -38,12 +38,11 @@ void check_capabilities(const CheckPlaces& places, Results& results) {
     if (line.rfind("CapEff:", 0) != 0) continue;
     std::istringstream(line.substr(7)) >> std::hex >> effective;
   }
-  constexpr std::array<std::pair<int, const char*>, 5> kNeeded = {
+  constexpr std::array<std::pair<int, const char*>, 4> kNeeded = {
       {{CAP_BPF, "CAP_BPF"},
        {CAP_PERFMON, "CAP_PERFMON"},
        {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
-       {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
-       {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"}}};
+       {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}}};
   std::string missing;
   for (const auto& [bit, name] : kNeeded) {
     if ((effective >> bit & 1U) == 0) missing += (missing.empty() ? "" : ", ") + std::string(name);
