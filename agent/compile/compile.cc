@@ -3,6 +3,7 @@
 #include "agent/compile/compile.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "agent/compile/identities.h"
@@ -64,6 +65,22 @@ void add_node(const Desired& desired, const Underlay& underlay, Rows& rows) {
   rows.node.gateway4 = to_abi(*parse_address(kGateway4));
   rows.node.gateway6 = to_abi(*parse_address(kGateway6));
   rows.node.tunnel_source = to_abi(underlay.tunnel_source());
+}
+
+// Names the ways to other nodes: where they change, programs find the way of open flows again. FNV-1a
+// over the rows that say so; the order is the map's.
+void add_revision(Rows& rows) {
+  uint32_t hash = 2166136261U;
+  const auto mix = [&hash](const auto& bytes) {
+    for (const uint8_t byte : bytes) hash = (hash ^ byte) * 16777619U;
+  };
+  for (const auto& [prefix, row] : rows.identities) {
+    if ((row.flags & (ADDRESS_REMOTE_POD | ADDRESS_REMOTE_NODE)) == 0) continue;
+    mix(prefix.address.bytes);
+    mix(row.node.bytes);
+    mix(std::array{prefix.length, static_cast<uint8_t>(row.flags)});
+  }
+  rows.node.policy_revision = hash;
 }
 
 void add_endpoint(const Desired& desired, const LocalEndpoint& endpoint, Rows& rows) {
@@ -137,6 +154,7 @@ Rows compile(const Desired& desired) {
   add_overlay_need(desired, rows);
   add_mtu(desired, underlay, rows);
   add_node(desired, underlay, rows);
+  add_revision(rows);
   for (const LocalEndpoint& endpoint : desired.endpoints) add_endpoint(desired, endpoint, rows);
   add_devices(desired, underlay, rows);
   for (const NodeIntent& node : desired.intent.nodes) {

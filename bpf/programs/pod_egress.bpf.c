@@ -51,13 +51,21 @@ static __noinline int open_flow(struct __sk_buff *skb, struct packet *pkt, struc
 	return ct__create(skb, pkt, &ends, flow);
 }
 
-/* The policy's revision has moved on since the verdict was stored: it is decided again. */
-static __always_inline bool still_allowed(struct ct_entry *entry, const struct endpoint_row *ep, __u8 dir)
+/*
+ * The revision has moved on since verdict and way were stored: both are decided again. False: denied now. A packet of the
+ * replier cannot judge the opener's policy; it only finds the way.
+ */
+static __noinline bool decide_again(struct packet *pkt, struct ct_entry *entry, struct endpoint_row *ep, __u8 dir)
 {
+	struct identity_row *to = identity__lookup(&pkt->dst);
 	struct node_row *node = node__get();
 	struct endpoint_row *peer;
 
-	if (!node || likely(entry->policy_revision == node->policy_revision) || dir != CT_FROM_OPENER)
+	if (!to || !node)
+		return true;
+	if (config.overlay && !(to->flags & (ADDRESS_LOCAL_POD | ADDRESS_THIS_NODE)))
+		entry->peer_node = to->flags & ADDRESS_TUNNEL ? to->node : (struct ip_addr){};
+	if (dir != CT_FROM_OPENER)
 		return true;
 	if (!policy__allows_egress(ep))
 		return false;
@@ -170,7 +178,8 @@ int pod_egress(struct __sk_buff *skb)
 		if (config.events)
 			event__flow(skb, &pkt, flow.entry, flow.dir, EVENT_FLOW_OPEN, HOOK);
 	} else {
-		if (!still_allowed(flow.entry, ep, flow.dir))
+		if (unlikely(flow.entry->policy_revision != node->policy_revision) &&
+		    !decide_again(&pkt, flow.entry, ep, flow.dir))
 			return verdict__drop(skb, &pkt, HOOK, DROP_POLICY_DENY);
 		ct__account(skb, &pkt, &flow, HOOK, config.events);
 	}
