@@ -142,9 +142,8 @@ bool is_ipv4_frame(const Bytes& whole) {
 Bytes fragment_of(const Bytes& whole, size_t from, size_t to, uint32_t id) {
   const bool is_v4 = is_ipv4_frame(whole);
   const size_t start = kEthernetBytes + (is_v4 ? kIpv4Bytes : kIpv6Bytes);
-  const Fragment fragment = {.offset = static_cast<uint16_t>(from),
-                             .more = start + to < whole.size(),
-                             .id = id};
+  const Fragment fragment = {
+      .offset = static_cast<uint16_t>(from), .more = start + to < whole.size(), .id = id};
   const auto at = [&](size_t offset) {
     return whole.begin() + static_cast<std::ptrdiff_t>(start + offset);
   };
@@ -235,8 +234,9 @@ Bytes shortened(const Bytes& whole, size_t length) {
   if (is_ipv4_frame(whole) && length >= kEthernetBytes + kIpv4Bytes) {
     put16(out, 16, static_cast<uint16_t>(length - kEthernetBytes));
     put16(out, 24, 0);
-    put16(out, 24, internet_checksum(Bytes(out.begin() + kEthernetBytes,
-                                           out.begin() + kEthernetBytes + kIpv4Bytes)));
+    put16(out, 24,
+          internet_checksum(
+              Bytes(out.begin() + kEthernetBytes, out.begin() + kEthernetBytes + kIpv4Bytes)));
   } else if (!is_ipv4_frame(whole) && length >= kEthernetBytes + kIpv6Bytes) {
     put16(out, 18, static_cast<uint16_t>(length - kEthernetBytes - kIpv6Bytes));
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checksums, computed from the RFCs and from nothing of the product: tests judge its packets by them.
+// Checksums, computed from the RFCs and from nothing of the product: tests judge its packets by
+// them.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ uint16_t transport_checksum(const Address& src, const Address& dst, uint8_t prot
 // SCTP's, RFC 9260 appendix A.
 uint32_t crc32c(const Bytes& bytes);
 
-// What is wrong with the checksums of an ARP, IPv4 or IPv6 frame; empty: nothing. Of a fragment only
-// the IP header is looked at; of an ICMP error also what it quotes, as far as it is quoted.
+// What is wrong with the checksums of an ARP, IPv4 or IPv6 frame; empty: nothing. Of a fragment
+// only the IP header is looked at; of an ICMP error also the quoted IP header.
 std::string checksum_problems(const Bytes& frame);
 
 }  // namespace sluice::test

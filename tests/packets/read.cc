@@ -69,7 +69,8 @@ uint16_t get16(const Bytes& bytes, size_t offset) {
 
 bool Seen::is_icmp_error() const {
   if (proto == kProtoIcmp6) return icmp_type >= 1 && icmp_type <= 4;
-  return proto == kProtoIcmp && (icmp_type == 3 || icmp_type == 4 || icmp_type == 11 || icmp_type == 12);
+  return proto == kProtoIcmp &&
+         (icmp_type == 3 || icmp_type == 4 || icmp_type == 11 || icmp_type == 12);
 }
 
 Seen read_frame(const Bytes& frame) {
@@ -93,8 +94,9 @@ Seen read_frame(const Bytes& frame) {
 
 Bytes quoted_frame(const Bytes& error) {
   const Seen outer = read_frame(error);
-  const Bytes quote(error.begin() + static_cast<std::ptrdiff_t>(std::min(outer.l4_offset + 8, error.size())),
-                    error.begin() + static_cast<std::ptrdiff_t>(outer.end));
+  const Bytes quote(
+      error.begin() + static_cast<std::ptrdiff_t>(std::min(outer.l4_offset + 8, error.size())),
+      error.begin() + static_cast<std::ptrdiff_t>(outer.end));
   return frame(Ethernet{}, outer.type, quote);
 }
 

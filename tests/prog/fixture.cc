@@ -23,14 +23,14 @@ ProgTest::ProgTest(Rig& own) : devices(network().devices), rig(own) {
   fill(rig);
 }
 
-void ProgTest::TearDown() {
-#define X(name, number, label)                                                                    \
-  EXPECT_EQ(rig.verdicts(HOOK_##name, VERDICT_SEEN).packets,                                      \
-            rig.verdicts(HOOK_##name, VERDICT_FORWARDED).packets +                                \
-                rig.verdicts(HOOK_##name, VERDICT_REDIRECTED).packets +                           \
-                rig.verdicts(HOOK_##name, VERDICT_DROPPED).packets)                               \
+void ProgTest::TearDown(){
+#define X(name, number, label)                                          \
+  EXPECT_EQ(rig.verdicts(HOOK_##name, VERDICT_SEEN).packets,            \
+            rig.verdicts(HOOK_##name, VERDICT_FORWARDED).packets +      \
+                rig.verdicts(HOOK_##name, VERDICT_REDIRECTED).packets + \
+                rig.verdicts(HOOK_##name, VERDICT_DROPPED).packets)     \
       << "at " << (label);
-  HOOKS(X)
+    HOOKS(X)
 #undef X
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every prog test starts from and ends with: full tables before; every packet counted once and every rewritten
-// packet with right checksums after.
+// What every prog test starts from and ends with: full tables before; every packet counted once and
+// every rewritten packet with right checksums after.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,9 @@ class ProgTest : public testing::Test {
   Outcome run(Program program, const Bytes& frame, uint32_t ifindex, uint32_t mark = 0);
   Outcome from_a(const Bytes& frame) { return run(Program::kPodEgress, frame, devices.pod_a); }
   Outcome from_b(const Bytes& frame) { return run(Program::kPodEgress, frame, devices.pod_b); }
-  Outcome from_wire(const Bytes& frame) { return run(Program::kUplinkIngress, frame, devices.uplink); }
+  Outcome from_wire(const Bytes& frame) {
+    return run(Program::kUplinkIngress, frame, devices.uplink);
+  }
   Outcome to_a(const Bytes& frame) { return run(Program::kPodIngress, frame, devices.pod_a); }
   // pod_egress at pod A, then uplink_egress with the packet and the mark that came of it.
   Outcome out_from_a(const Bytes& frame);
@@ -53,7 +55,7 @@ inline std::string name_of(const testing::TestParamInfo<Family>& info) {
 
 }  // namespace sluice::test
 
-#define IN_BOTH_FAMILIES(suite)                                                                     \
-  INSTANTIATE_TEST_SUITE_P(, suite,                                                                 \
-                           testing::Values(sluice::test::Family::kIpv4, sluice::test::Family::kIpv6), \
-                           sluice::test::name_of)
+#define IN_BOTH_FAMILIES(suite)                                                           \
+  INSTANTIATE_TEST_SUITE_P(                                                               \
+      , suite, testing::Values(sluice::test::Family::kIpv4, sluice::test::Family::kIpv6), \
+      sluice::test::name_of)

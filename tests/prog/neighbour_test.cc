@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pod_egress and the pod's link: the gateway's ARP and NDP, who may send, what a link says of itself.
+// pod_egress and the pod's link: the gateway's ARP and NDP, who may send, what a link says of
+// itself.
 #include "tests/prog/fixture.h"
 
 namespace sluice::test {
@@ -47,7 +48,11 @@ TEST_F(Arps, ASpoofedSenderIsDropped) {
 }
 
 TEST_F(Arps, TheAnswerToTheHostPasses) {
-  const Arp arp = {.operation = 2, .sender_mac = kPodMacA, .sender = w.pod_a, .target_mac = kHostMacA, .target = w.node};
+  const Arp arp = {.operation = 2,
+                   .sender_mac = kPodMacA,
+                   .sender = w.pod_a,
+                   .target_mac = kHostMacA,
+                   .target = w.node};
 
   EXPECT_EQ(from_a(frame(kFromA, arp)).verdict, kNext);
 }
@@ -111,11 +116,13 @@ TEST_F(Ndp, N15_AnswersASolicitationWithoutALinkAddressOrWithMoreOptions) {
 }
 
 TEST_F(Ndp, N15_AnswersForNoOtherAddress) {
-  expect_drop(from_a(solicit(w.pod_a, w.pod_b)), devices.pod_a, HOOK_POD_EGRESS, DROP_NOT_THE_GATEWAY);
+  expect_drop(from_a(solicit(w.pod_a, w.pod_b)), devices.pod_a, HOOK_POD_EGRESS,
+              DROP_NOT_THE_GATEWAY);
 }
 
 TEST_F(Ndp, AHopLimitBelow255IsInvalid) {
-  expect_drop(from_a(solicit(w.pod_a, w.gateway, 254)), devices.pod_a, HOOK_POD_EGRESS, DROP_INVALID_PACKET);
+  expect_drop(from_a(solicit(w.pod_a, w.gateway, 254)), devices.pod_a, HOOK_POD_EGRESS,
+              DROP_INVALID_PACKET);
 }
 
 TEST_F(Ndp, AnAdvertisementForAForeignAddressIsDropped) {
@@ -161,7 +168,8 @@ class Source : public BothFamilies {};
 IN_BOTH_FAMILIES(Source);
 
 TEST_P(Source, AForeignAddressIsDropped) {
-  const Bytes spoofed = frame(kFromA, Ip{.src = w.pod_b, .dst = w.native}, Udp{.sport = 1000, .dport = 53});
+  const Bytes spoofed =
+      frame(kFromA, Ip{.src = w.pod_b, .dst = w.native}, Udp{.sport = 1000, .dport = 53});
 
   expect_drop(from_a(spoofed), devices.pod_a, HOOK_POD_EGRESS, DROP_SPOOFED_SOURCE);
 }
@@ -194,7 +202,8 @@ TEST_F(Ipv6Source, ALinkLocalAddressReachesOnlyItsLink) {
 }
 
 TEST_F(Ipv6Source, APacketToALinkLocalAddressIsNeverRoutedOrTranslated) {
-  const Outcome outcome = from_a(frame(kFromA, Ip{.src = w.pod_a, .dst = w.gateway}, echo_request(true, 7)));
+  const Outcome outcome =
+      from_a(frame(kFromA, Ip{.src = w.pod_a, .dst = w.gateway}, echo_request(true, 7)));
 
   EXPECT_EQ(outcome.verdict, kNext);
   EXPECT_EQ(outcome.mark, 0U);

@@ -75,7 +75,8 @@ Network make() {
   write_setting("/proc/sys/net/ipv6/conf/default/router_solicitations", "0");
   write_setting("/proc/sys/net/ipv4/ip_forward", "1");
   write_setting("/proc/sys/net/ipv6/conf/all/forwarding", "1");
-  const std::string pods = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(network.pods.get());
+  const std::string pods =
+      "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(network.pods.get());
   batch(std::string(kLinks) + "link set eth-a address 02:00:00:00:0a:02 netns " + pods +
         "\nlink set eth-b address 02:00:00:00:0b:02 netns " + pods + "\n");
   network.devices = {.pod_a = if_nametoindex("pod-a"),

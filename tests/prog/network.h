@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network that programs are run in: a namespace of this process with real devices, routes and neighbours, so that
-// FIB look-ups, MTU checks and socket look-ups are the kernel's own.
+// The network that programs are run in: a namespace of this process with real devices, routes and
+// neighbours, so that FIB look-ups, MTU checks and socket look-ups are the kernel's own.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ struct Network {
   Fd pods;  // namespace in which both pods' ends live
 };
 
-// Once a process: leaves the namespace it was started in for good. Ends the process where the kernel refuses.
+// Once a process: leaves the namespace it was started in for good. Ends the process where the
+// kernel refuses.
 const Network& network();
 
 // Runs a shell command, ends the process with its text where it fails.

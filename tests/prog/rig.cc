@@ -20,6 +20,8 @@ namespace sluice::test {
 namespace {
 
 constexpr size_t kRoom = 4096;
+constexpr uint32_t kChecksumComplete =
+    1U << 2U;  // BPF_F_TEST_SKB_CHECKSUM_COMPLETE, newer than some headers
 
 struct Image {
   const char* name;
@@ -51,10 +53,11 @@ int quiet(libbpf_print_level level, const char* format, va_list arguments) {
   return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
 }
 
-// The whole-packet sum that some network cards deliver with a packet, to be kept true by whoever changes it; checked
-// where the kernel can (6.17). Nobody uses it for what is no IP packet.
+// The whole-packet sum that some network cards deliver with a packet, to be kept true by whoever
+// changes it; checked where the kernel can (6.17). Nobody uses it for what is no IP packet.
 uint32_t run_flags(int fd, const Bytes& packet) {
-  const bool is_ip = (packet[12] == 0x08 && packet[13] == 0) || (packet[12] == 0x86 && packet[13] == 0xdd);
+  const bool is_ip =
+      (packet[12] == 0x08 && packet[13] == 0) || (packet[12] == 0x86 && packet[13] == 0xdd);
   if (!is_ip) return 0;
   static const uint32_t flags = [fd] {
     Bytes frame(64);
@@ -62,8 +65,8 @@ uint32_t run_flags(int fd, const Bytes& packet) {
     Bytes out(kRoom);
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.data(), .data_out = out.data(),
                 .data_size_in = static_cast<uint32_t>(frame.size()), .data_size_out = kRoom,
-                .repeat = 1, .flags = BPF_F_TEST_SKB_CHECKSUM_COMPLETE);
-    return bpf_prog_test_run_opts(fd, &opts) == -EINVAL ? 0U : BPF_F_TEST_SKB_CHECKSUM_COMPLETE;
+                .repeat = 1, .flags = kChecksumComplete);
+    return bpf_prog_test_run_opts(fd, &opts) == -EINVAL ? 0U : kChecksumComplete;
   }();
   return flags;
 }
@@ -102,7 +105,8 @@ Rig::Loaded& Rig::loaded(Program program) {
     if (name.find(".rodata") != std::string::npos && program != Program::kCtSweep) {
       size_t length = 0;
       void* settings = bpf_map__initial_value(map, &length);
-      if (length >= sizeof(options_.config)) std::memcpy(settings, &options_.config, sizeof(options_.config));
+      if (length >= sizeof(options_.config))
+        std::memcpy(settings, &options_.config, sizeof(options_.config));
     }
     const auto shared = maps_.find(name);
     if (shared != maps_.end()) bpf_map__reuse_fd(map, shared->second);
@@ -174,7 +178,8 @@ void Rig::clear_map(int fd) {
   const bool is_array = info.type == BPF_MAP_TYPE_ARRAY || info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
   const auto cpus = static_cast<size_t>(libbpf_num_possible_cpus());
   const Bytes zero(info.value_size * cpus + 8 * cpus);
-  for (uint32_t i = 0; is_array && i < info.max_entries; i++) bpf_map_update_elem(fd, &i, zero.data(), BPF_ANY);
+  for (uint32_t i = 0; is_array && i < info.max_entries; i++)
+    bpf_map_update_elem(fd, &i, zero.data(), BPF_ANY);
   Bytes key(info.key_size);
   while (!is_array && bpf_map_get_next_key(fd, nullptr, key.data()) == 0)
     if (bpf_map_delete_elem(fd, key.data()) != 0) fail("empty " + std::string(info.name));

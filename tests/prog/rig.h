@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the real programs on packets: loads the objects over one set of maps, hands frames in, reads rows and events.
+// Runs the real programs on packets: loads the objects over one set of maps, hands frames in, reads
+// rows and events.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -30,7 +31,8 @@ inline constexpr int kRedirect = 7;
 
 // What came of one run.
 struct Outcome {
-  int error = 0;  // errno of the run itself; EBADMSG: the program left a wrong sum of the whole packet (skb->csum)
+  int error = 0;  // errno of the run itself; EBADMSG: the program left a wrong sum of the whole
+                  // packet (skb->csum)
   int verdict = 0;
   uint32_t mark = 0;
   Bytes out;
@@ -38,7 +40,8 @@ struct Outcome {
 
 struct RigOptions {
   std::map<std::string, uint32_t> max_entries = {};  // by map; others as in the object
-  datapath_config config = {.ipv4 = 1, .ipv6 = 1, .overlay = 1, .translate = 1, .events = 1, .pad = {}};
+  datapath_config config = {
+      .ipv4 = 1, .ipv6 = 1, .overlay = 1, .translate = 1, .events = 1, .pad = {}};
 };
 
 class Rig {

@@ -130,7 +130,8 @@ void fill(Rig& rig) {
     identity_row tunnel = identity(kIdentityRemote, ADDRESS_REMOTE_POD | ADDRESS_TUNNEL);
     tunnel.node = to_abi(kTunnelPeer);
     put_identity(rig, range(is_v6 ? "fd00:3::/64" : "10.3.0.0/24"), tunnel);
-    put_identity(rig, range(is_v6 ? "::/0" : "0.0.0.0/0"), identity(IDENTITY_WORLD, ADDRESS_TRANSLATE));
+    put_identity(rig, range(is_v6 ? "::/0" : "0.0.0.0/0"),
+                 identity(IDENTITY_WORLD, ADDRESS_TRANSLATE));
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is who in the tests: the same cast in both families, and the rows that the agent would write for it.
+// Who is who in the tests: the same cast in both families, and the rows that the agent would write
+// for it.
 #pragma once
 
 #include <ostream>
