@@ -90,6 +90,8 @@ Status Agent::open_datapath() {
   auto state = DesiredState::open(config_.node, config_.state_dir);
   if (!state) return fail(state.error());
   state_ = std::move(*state);
+  // Rows without it would cut off what flows through the overlay until the second apply.
+  (void)state_->set_overlay_ifindex(datapath_->overlay_ifindex());
   conditions_.set("datapath", false, "the first sync has not been applied yet");
   conditions_.set("intent", false, "no intent has been received yet");
   return {};

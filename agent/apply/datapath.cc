@@ -124,6 +124,7 @@ Status Datapath::Parts::choose_attacher() {
 }
 
 Status Datapath::Parts::read_kernel() {
+  overlay.adopt();
   if (auto done = identities->load(); !done) return done;
   if (auto done = endpoints->load(); !done) return done;
   if (auto done = devices->load(); !done) return done;

@@ -75,7 +75,7 @@ class Datapath {
   // the drift. Before the first apply it does nothing.
   ApplyReport audit();
 
-  // 0 until apply has made the device.
+  // 0 until apply has made the device; after open, that of an earlier agent.
   uint32_t overlay_ifindex() const;
   std::string_view attach_mode() const;  // "tcx" or "clsact"
   // What to tell the operator of open(): adopted tables of another size.

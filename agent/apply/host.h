@@ -26,6 +26,8 @@ class Overlay {
   // Creates or adopts it. mtu 0: as the kernel chooses.
   void ensure(uint32_t mtu, ApplyReport& report);
   void remove(ApplyReport& report);
+  // Finds the device of an agent before this one, so that the first rows already name it.
+  void adopt();
   uint32_t ifindex() const { return ifindex_; }
 
  private:

@@ -59,6 +59,12 @@ void Overlay::ensure(uint32_t mtu, ApplyReport& report) {
   ifindex_ = link->ifindex;
 }
 
+void Overlay::adopt() {
+  const auto link = netlink_.link(std::string(kOverlayName));
+  const bool ours = link && link->alias == kOverlayAlias && link->kind == "vxlan";
+  ifindex_ = ours ? link->ifindex : 0;
+}
+
 void Overlay::remove(ApplyReport& report) {
   const std::string name(kOverlayName);
   ifindex_ = 0;

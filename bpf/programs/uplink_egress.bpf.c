@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * uplink_egress: TCX egress of each external device and of the overlay device (clsact before 6.6). On an external device it
- * translates what pod_egress marked, and leaves the host's own packets alone after one comparison. On the overlay device it
- * gives the host's own packets to pods of other nodes their tunnel.
+ * uplink_egress: TCX egress of each external device and of the overlay device (clsact before 6.6). On an external
+ * device it translates what pod_egress marked, and leaves the host's own packets alone after one comparison. On the
+ * overlay device it gives the host's own packets to pods of other nodes their tunnel.
  *
  * Stages: mark -> parse -> fragment -> source translation | tunnel -> device.
  */
@@ -15,6 +15,13 @@
 
 char program_license[] SEC("license") = "Dual BSD/GPL";
 
+/*
+ * All overlay devices have one MAC, and vxlan (6.18: vxlan_set_mac) takes a frame from its own address for a loop: what
+ * the stack wrote would be lost at the receiver without a word. So such frames carry another source.
+ */
+static const __u8 overlay_mac[ETH_ALEN] = {0x02, 0x53, 0x4c, 0x00, 0x00, 0x01};
+static const __u8 stack_mac[ETH_ALEN] = {0x02, 0x53, 0x4c, 0x00, 0x00, 0x02};
+
 /* From the host's stack into the overlay. Only packets to pods of nodes behind it have business here. */
 static __noinline int encapsulate(struct __sk_buff *skb, struct packet *pkt, struct node_row *node)
 {
@@ -26,6 +33,8 @@ static __noinline int encapsulate(struct __sk_buff *skb, struct packet *pkt, str
 	to = identity__lookup(&pkt->dst);
 	if (!to || !(to->flags & ADDRESS_TUNNEL))
 		return verdict__drop(skb, pkt, HOOK, DROP_NO_ROUTE);
+	if (!packet__set_macs(skb, overlay_mac, stack_mac))
+		return verdict__drop(skb, pkt, HOOK, DROP_WRITE_FAILED);
 	if (deliver__set_tunnel(skb, &to->node, node))
 		return verdict__drop(skb, pkt, HOOK, DROP_TUNNEL_FAILED);
 	return verdict__forward(skb, HOOK);
