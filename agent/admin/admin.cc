@@ -8,6 +8,7 @@
 
 #include "agent/admin/decode.h"
 #include "agent/admin/row_filter.h"
+#include "agent/desired/pod_of.h"
 
 namespace sluice {
 
@@ -18,9 +19,8 @@ using admin::v1::AdminResponse;
 
 // What several answers join with: the agent's own numbers and devices, by key.
 struct Names {
-  std::map<uint32_t, std::string> identities;                 // number -> by content
-  std::map<uint32_t, const LocalEndpoint*> endpoints;         // ifindex -> endpoint
-  std::map<std::string, const PodIntent*, std::less<>> pods;  // "namespace/name"
+  std::map<uint32_t, std::string> identities;          // number -> by content
+  std::map<uint32_t, const LocalEndpoint*> endpoints;  // ifindex -> endpoint
 };
 
 std::string pod_key(const std::string& space, const std::string& name) {
@@ -34,9 +34,6 @@ Names names_of(const Desired& desired) {
   }
   for (const LocalEndpoint& endpoint : desired.endpoints) {
     names.endpoints.emplace(endpoint.ifindex, &endpoint);
-  }
-  for (const PodIntent& pod : desired.intent.pods) {
-    names.pods.emplace(pod_key(pod.namespace_name, pod.name), &pod);
   }
   return names;
 }
@@ -164,8 +161,6 @@ void fill_endpoint(const LocalEndpoint& from, admin::v1::Endpoint& to) {
   to.set_container_id(from.container_id);
   to.set_ifname(from.ifname);
   to.set_netns(from.netns);
-  to.set_pod_namespace(from.pod_namespace);
-  to.set_pod_name(from.pod_name);
   to.set_pod_uid(from.pod_uid);
   to.set_host_device(from.host_device);
   to.set_ifindex(from.ifindex);
@@ -194,9 +189,11 @@ Status fill_endpoints(const AdminSources& sources, admin::v1::EndpointsResponse&
       endpoint.set_identity(row->second.identity);
       endpoint.set_identity_name(identity_name(row->second.identity, names.identities));
     }
-    const auto pod = names.pods.find(pod_key(local.pod_namespace, local.pod_name));
-    if (pod == names.pods.end()) continue;
-    for (const auto& [key, value] : pod->second->labels) (*endpoint.mutable_labels())[key] = value;
+    const EndpointPod pod = pod_of(*desired, local);
+    endpoint.set_pod_namespace(pod.namespace_name);
+    endpoint.set_pod_name(pod.name);
+    if (pod.pod == nullptr) continue;
+    for (const auto& [key, value] : pod.pod->labels) (*endpoint.mutable_labels())[key] = value;
   }
   return {};
 }
@@ -215,7 +212,8 @@ Status fill_drops(const AdminSources& sources, admin::v1::DropsResponse& respons
     drop.set_packets(count.packets);
     drop.set_bytes(count.bytes);
     if (const auto found = names.endpoints.find(key.ifindex); found != names.endpoints.end()) {
-      drop.set_pod(pod_key(found->second->pod_namespace, found->second->pod_name));
+      const EndpointPod pod = pod_of(*desired, *found->second);
+      drop.set_pod(pod_key(pod.namespace_name, pod.name));
     }
     return true;
   });

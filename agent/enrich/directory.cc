@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/desired/pod_of.h"
 #include "bpf/abi/endpoint.h"
 
 namespace sluice {
@@ -54,11 +55,14 @@ Party pod_party(const PodIntent& pod) {
   return party;
 }
 
-// A pod that CNI made before (or without) its object: what CNI said of it.
-Party endpoint_party(const LocalEndpoint& endpoint, const std::string& node) {
-  Party party = reserved_party(IDENTITY_INIT, "reserved:init", node);
-  party.namespace_name = endpoint.pod_namespace;
-  party.pod_name = endpoint.pod_name;
+// An endpoint whose pod has no object (yet): what CNI said of it, under the identity that it has in
+// the kernel.
+Party endpoint_party(const EndpointPod& pod, const std::string& node) {
+  Party party = pod.identity == IDENTITY_INIT
+                    ? reserved_party(IDENTITY_INIT, "reserved:init", node)
+                    : reserved_party(IDENTITY_UNMANAGED, "reserved:unmanaged", node);
+  party.namespace_name = pod.namespace_name;
+  party.pod_name = pod.name;
   return party;
 }
 
@@ -124,18 +128,13 @@ void Directory::add_nodes(const Desired& desired, const Directory* previous) {
 
 void Directory::add_pods(const Desired& desired, const Directory* previous) {
   // A pod on the host's network has the node's addresses: they stay the node's, as in the kernel.
-  std::map<std::pair<std::string_view, std::string_view>, const PodIntent*> by_name;
   for (const PodIntent& pod : desired.intent.pods) {
     if (pod.host_network) continue;
-    by_name[{pod.namespace_name, pod.name}] = &pod;
     for (const Address& address : pod.addresses) add_address(address, pod_party(pod), previous);
   }
   for (const LocalEndpoint& endpoint : desired.endpoints) {
-    const auto found = by_name.find({endpoint.pod_namespace, endpoint.pod_name});
-    const bool known =
-        found != by_name.end() && (found->second->uid.empty() || endpoint.pod_uid.empty() ||
-                                   found->second->uid == endpoint.pod_uid);
-    Party party = known ? pod_party(*found->second) : endpoint_party(endpoint, node_name_);
+    const EndpointPod pod = pod_of(desired, endpoint);
+    Party party = pod.pod != nullptr ? pod_party(*pod.pod) : endpoint_party(pod, node_name_);
     party.endpoint_id = endpoint.ifindex;
     party.node = node_name_;
     if (endpoint.ipv4) add_address(*endpoint.ipv4, party, previous);
