@@ -97,6 +97,10 @@ class Demo:
             pod = self.pods[name] = self.engines[node].run(name)
             say(f"     {node}: {name:7} {pod.ipv4 or '-':12} {pod.ipv6 or '-':20} {time.monotonic() - began:.2f} s")
         self.check("every container has IPv4 and IPv6", all(p.ipv4 and p.ipv6 for p in self.pods.values()))
+        # What kubelet would report: from it each node learns the names of the other's pods.
+        self.lab.write_manifest("pods.yaml", objects.namespace("demo"),
+                                *[objects.pod(name, node=PODS[name], labels={"app": name}, addresses=[p.ipv4, p.ipv6])
+                                  for name, p in self.pods.items()])
         # The same page on the outside host, served from its own network namespace.
         www = os.path.join(self.lab.dir, "www", "cgi-bin")
         os.makedirs(www)

@@ -110,6 +110,10 @@ class Cluster:
         self.n1, self.n2, self.n3 = lab.nodes
         self.a, self.b = self.n1.add_pod("a"), self.n1.add_pod("b")
         self.c, self.d = self.n2.add_pod("c"), self.n3.add_pod("d")
+        # What kubelet would report: the other nodes learn from it which pod has which address.
+        lab.write_manifest("pods.yaml", *[objects.pod(pod.name, node=pod.node.name, labels={"app": pod.name},
+                                                      addresses=pod.addresses())
+                                          for pod in (self.a, self.b, self.c, self.d)])
 
     def peer(self, path):
         """The machine or pod at the far end of `path` as pod a sees it."""

@@ -33,7 +33,7 @@ def test_gateway_answers_without_flooding_N15(cluster, family):
 
 @pytest.mark.parametrize("family", ["v4", "v6"])
 def test_other_neighbours_are_not_answered_N15(cluster, family):
-    target = {"v4": "169.254.1.77", "v6": "fe80::77"}[family]
+    target = {"v4": "169.254.1.77", "v6": "fd44:0:0:1::77"}[family]
     before = dropped(cluster.n1, "NOT_THE_GATEWAY", "demo/a")
     question, is_answer = request(cluster.a, family, target)
 
@@ -42,6 +42,13 @@ def test_other_neighbours_are_not_answered_N15(cluster, family):
         assert frames.receive_until(sock, is_answer, 0.3) is None
 
     assert dropped(cluster.n1, "NOT_THE_GATEWAY", "demo/a") > before
+
+
+def test_link_local_strangers_are_not_answered_N15(cluster):
+    question, is_answer = request(cluster.a, "v6", "fe80::77")
+    with frames.packet_socket(cluster.a) as sock:
+        sock.send(question)
+        assert frames.receive_until(sock, is_answer, 0.3) is None
 
 
 def test_pod_addresses_are_usable_at_once_N15(cluster):

@@ -78,7 +78,7 @@ def test_ports_of_host_sockets_are_left_alone_S15(make_lab, family, kind):
             fourth.connect((address, server.port))
             fourth.send(b"one too many")
             fourth.recv(10)
-        assert dropped(node, "SNAT_EXHAUSTED", "demo/a") > 0
+        assert dropped(node, "SNAT_EXHAUSTED") > 0  # at the uplink, which has no pod
         mine.send(b"still")
         assert mine.recv(10) == b"still"
 
@@ -103,14 +103,6 @@ def test_full_range_serves_other_destinations_S15(make_lab, family):
             stack.enter_context(connect(pod, address, server.port))
         with pytest.raises(OSError):
             stack.enter_context(connect(pod, address, first.port, timeout=1))
-
-
-def test_port_is_free_again_after_the_connection_S15(make_lab):
-    lab, node, pod = small_range(make_lab, 20000, 20000)
-    with UdpEcho(lab.outside, lab.outside.ipv4) as one, UdpEcho(lab.outside, lab.outside.ipv4) as two:
-        udp_once(pod, lab.outside.ipv4, one.port)
-        udp_once(pod, lab.outside.ipv4, two.port)
-        assert one.peers == two.peers == [(node.ipv4, 20000)]
 
 
 @pytest.mark.parametrize("family", ["v4", "v6"])
