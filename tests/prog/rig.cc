@@ -145,7 +145,7 @@ Outcome Rig::run(Program program, const Bytes& frame, uint32_t ifindex, uint32_t
               .data_size_in = static_cast<uint32_t>(frame.size()),
               .data_size_out = static_cast<uint32_t>(outcome.out.size()), .ctx_in = &context,
               .ctx_out = &context, .ctx_size_in = sizeof(context), .ctx_size_out = sizeof(context),
-              .repeat = 1, .flags = run_flags(fd, frame));
+              .repeat = 1, .flags = options_.whole_sum ? run_flags(fd, frame) : 0);
   outcome.error = -bpf_prog_test_run_opts(fd, &opts);
   outcome.verdict = static_cast<int>(opts.retval);
   outcome.mark = context.mark;
@@ -156,18 +156,23 @@ Outcome Rig::run(Program program, const Bytes& frame, uint32_t ifindex, uint32_t
 uint32_t Rig::sweep(const std::vector<ct_key>& keys) {
   bpf_object* object = loaded(Program::kCtSweep).object;
   bpf_map* map = nullptr;
-  ct_sweep_args* args = nullptr;
+  bpf_map* globals = nullptr;
   bpf_object__for_each_map(map, object) {
-    size_t length = 0;
-    if (std::strstr(bpf_map__name(map), ".bss") != nullptr)
-      args = static_cast<ct_sweep_args*>(bpf_map__initial_value(map, &length));
+    if (std::strstr(bpf_map__name(map), ".bss") != nullptr) globals = map;
   }
-  if (args == nullptr || keys.size() > CT_SWEEP_BATCH) fail("sweep");
-  args->count = static_cast<uint32_t>(keys.size());
-  for (size_t i = 0; i < keys.size(); i++) args->keys[i] = keys[i];
+  if (globals == nullptr || keys.size() > CT_SWEEP_BATCH) fail("sweep");
+  const uint32_t zero = 0;
+  Bytes value(bpf_map__value_size(globals));
+  ct_sweep_args args = {};
+  args.count = static_cast<uint32_t>(keys.size());
+  for (size_t i = 0; i < keys.size(); i++) args.keys[i] = keys[i];
+  std::memcpy(value.data(), &args, sizeof(args));
+  if (bpf_map_update_elem(bpf_map__fd(globals), &zero, value.data(), BPF_ANY) != 0) fail("sweep");
   LIBBPF_OPTS(bpf_test_run_opts, opts);
   if (bpf_prog_test_run_opts(program_fd(Program::kCtSweep), &opts) != 0) fail("run ct_sweep");
-  return args->removed;
+  if (bpf_map_lookup_elem(bpf_map__fd(globals), &zero, value.data()) != 0) fail("sweep");
+  std::memcpy(&args, value.data(), sizeof(args));
+  return args.removed;
 }
 
 void Rig::clear_map(int fd) {

@@ -39,6 +39,7 @@ struct Outcome {
 };
 
 struct RigOptions {
+  bool whole_sum = true;  // hand in, and check, the whole packet's sum (skb->csum)
   std::map<std::string, uint32_t> max_entries = {};  // by map; others as in the object
   datapath_config config = {
       .ipv4 = 1, .ipv6 = 1, .overlay = 1, .translate = 1, .events = 1, .pad = {}};
