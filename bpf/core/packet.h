@@ -261,6 +261,8 @@ static __always_inline bool packet__decrement_hops(struct __sk_buff *skb, const 
 		if (!ip6)
 			return false;
 		ip6->hop_limit--;
+		/* No header checksum absorbs it: a sum of the whole packet that the card delivered must follow. */
+		bpf_csum_update(skb, (__u16)~bpf_htons(1));
 	} else {
 		struct iphdr *ip = packet__at(skb, L3_OFFSET, sizeof(*ip));
 		__u32 check;
