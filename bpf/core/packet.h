@@ -277,6 +277,19 @@ static __always_inline bool packet__decrement_hops(struct __sk_buff *skb, const 
 	return true;
 }
 
+/* Kernels from 6.16 know this flag: an IPv6 address and the checksum over it cancel out in the whole packet's sum. */
+#define CSUM_IPV6 (1ULL << 7)
+
+/* Puts the change of an IPv6 address into the transport checksum at `offset`. 0, or what the helper returned. */
+static __always_inline long packet__replace_ipv6_sum(struct __sk_buff *skb, __u32 offset, __s64 diff, __u64 flags)
+{
+	long rc = bpf_l4_csum_replace(skb, offset, 0, diff, flags | BPF_F_PSEUDO_HDR | CSUM_IPV6);
+
+	if (unlikely(rc == -22 /* EINVAL: an older kernel */))
+		rc = bpf_l4_csum_replace(skb, offset, 0, diff, flags | BPF_F_PSEUDO_HDR);
+	return rc;
+}
+
 /* Writes both MAC addresses. False where the frame is too short. */
 static __always_inline bool packet__set_macs(struct __sk_buff *skb, const __u8 *dst, const __u8 *src)
 {

@@ -23,7 +23,7 @@ static __always_inline int icmp_error__rewrite_addr(struct __sk_buff *skb, const
 
 		/* Once for the quote, once for the pseudo header. */
 		return bpf_l4_csum_replace(skb, check, 0, diff, 0) ||
-		       bpf_l4_csum_replace(skb, check, 0, diff, BPF_F_PSEUDO_HDR) ||
+		       packet__replace_ipv6_sum(skb, check, diff, 0) ||
 		       bpf_skb_store_bytes(skb, quote + (source ? 8 : 24), &to, sizeof(to), 0) ||
 		       bpf_skb_store_bytes(skb, L3_OFFSET + (source ? 24 : 8), &to, sizeof(to), 0);
 	}

@@ -30,7 +30,7 @@ static __always_inline int rewrite__addr(struct __sk_buff *skb, const struct pac
 	if (pkt->is_v6) {
 		__s64 diff = bpf_csum_diff((void *)from, sizeof(*from), (void *)to, sizeof(*to), 0);
 
-		if (relative && bpf_l4_csum_replace(skb, check, 0, diff, flags))
+		if (relative && packet__replace_ipv6_sum(skb, check, diff, flags))
 			return DROP_WRITE_FAILED;
 		if (bpf_skb_store_bytes(skb, L3_OFFSET + (source ? 8 : 24), to, sizeof(*to), 0))
 			return DROP_WRITE_FAILED;
