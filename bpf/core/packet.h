@@ -115,12 +115,17 @@ static __always_inline void packet__read_icmp(struct packet *pkt, const __u8 *h)
 
 static __always_inline int packet__parse_l4(struct __sk_buff *skb, struct packet *pkt)
 {
-	__u32 offset = pkt->l4_offset;
+	__u32 offset = pkt->l4_offset, need, room;
 	__u8 *h;
 
 	if (pkt->fragment == FRAGMENT_LATER)
 		return 0;
 	if (offset > L4_OFFSET_MAX)
+		return DROP_INVALID_PACKET;
+	/* What follows the packet in the frame is padding, not its header. */
+	room = pkt->len + L3_OFFSET;
+	need = pkt->proto == IPPROTO_TCP ? 20 : packet__has_ports(pkt->proto) || packet__is_icmp(pkt) ? 8 : 0;
+	if (offset + need > room)
 		return DROP_INVALID_PACKET;
 	if (pkt->proto == IPPROTO_TCP) {
 		h = packet__need(skb, offset, 20);
