@@ -106,6 +106,9 @@ static __noinline int send_icmp_error(struct __sk_buff *skb, struct packet *pkt)
 
 	if (reason)
 		return verdict__drop(skb, pkt, HOOK, reason);
+	/* Only about what the pod itself received, and to its sender: else any open flow lends a way past the policy. */
+	if (!addr__equal(&inner.dst, &pkt->src) || !addr__equal(&inner.src, &pkt->dst))
+		return verdict__drop(skb, pkt, HOOK, DROP_INVALID_PACKET);
 	ct__lookup(&inner, &flow);
 	if (!flow.entry)
 		return verdict__drop(skb, pkt, HOOK, DROP_FLOW_UNKNOWN);
