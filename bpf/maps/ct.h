@@ -46,3 +46,16 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ct_entry);
 } sl_ct_scratch SEC(".maps");
+
+/* The row by which answers to this flow find their pod. */
+static __always_inline void ct__translation(const struct ct_key *key, const struct ct_entry *entry,
+					    struct nat_key *nat)
+{
+	bool opener_is_a = entry->flags & CT_OPENER_IS_A;
+
+	nat->remote = opener_is_a ? key->addr_b : key->addr_a;
+	nat->remote_port_be = opener_is_a ? key->port_b_be : key->port_a_be;
+	nat->node = entry->nat_addr;
+	nat->node_port_be = entry->nat_port_be;
+	nat->proto = key->proto;
+}

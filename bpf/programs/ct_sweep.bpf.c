@@ -35,18 +35,6 @@ static __always_inline __u32 timeout_s(__u8 proto, __u8 state)
 	}
 }
 
-/* The row by which answers to this flow find their pod. */
-static __always_inline void translation_of(const struct ct_key *key, const struct ct_entry *entry, struct nat_key *nat)
-{
-	bool opener_is_a = entry->flags & CT_OPENER_IS_A;
-
-	nat->remote = opener_is_a ? key->addr_b : key->addr_a;
-	nat->remote_port_be = opener_is_a ? key->port_b_be : key->port_a_be;
-	nat->node = entry->nat_addr;
-	nat->node_port_be = entry->nat_port_be;
-	nat->proto = key->proto;
-}
-
 static long sweep_one(__u32 turn, void *unused __attribute__((unused)))
 {
 	struct ct_entry *entry;
@@ -63,7 +51,7 @@ static long sweep_one(__u32 turn, void *unused __attribute__((unused)))
 		return 0;
 	translated = addr__is_set(&entry->nat_addr);
 	if (translated)
-		translation_of(&key, entry, &nat);
+		ct__translation(&key, entry, &nat);
 	/* The flow first: a packet that comes in between opens it anew, with another translation. */
 	if (bpf_map_delete_elem(&sl_ct, &key))
 		return 0;

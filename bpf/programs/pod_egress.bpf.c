@@ -169,8 +169,7 @@ int pod_egress(struct __sk_buff *skb)
 
 	ct__lookup(&pkt, &flow);
 	if (unlikely(flow.entry && ct__is_reopened(&pkt, flow.entry))) {
-		ct__delete(&pkt);
-		flow.entry = NULL;
+		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry)) {
 		rc = open_flow(skb, &pkt, ep, &flow);

@@ -32,8 +32,7 @@ static __always_inline int track(struct __sk_buff *skb, struct packet *pkt, stru
 
 	ct__lookup(pkt, &flow);
 	if (flow.entry && ct__is_reopened(pkt, flow.entry)) {
-		ct__delete(pkt);
-		flow.entry = NULL;
+		ct__delete(pkt, &flow);
 	}
 	if (flow.entry) {
 		if (!ingress__still_allowed(flow.entry, ep, flow.dir))

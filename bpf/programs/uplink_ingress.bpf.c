@@ -118,8 +118,7 @@ int uplink_ingress(struct __sk_buff *skb)
 		return receive_icmp_error(skb, &pkt);
 	ct__lookup(&pkt, &flow);
 	if (unlikely(flow.entry && ct__is_reopened(&pkt, flow.entry))) {
-		ct__delete(&pkt);
-		flow.entry = NULL;
+		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry))
 		return receive_new(skb, &pkt, overlay, ports_known);

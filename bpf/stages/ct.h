@@ -48,12 +48,23 @@ static __always_inline void ct__lookup(const struct packet *pkt, struct flow *fl
 		flow->dir = flow->from_a == !!(flow->entry->flags & CT_OPENER_IS_A) ? CT_FROM_OPENER : CT_FROM_REPLIER;
 }
 
-static __always_inline void ct__delete(const struct packet *pkt)
+/* Forgets the flow, and the translation that nothing else would ever remove. */
+static __stage void ct__delete(struct packet *pkt, struct flow *flow)
 {
+	struct nat_key nat = {};
+	bool translated;
 	struct ct_key key;
 
+	if (!flow->entry)
+		return;
 	ct__key(pkt, &key);
+	translated = addr__is_set(&flow->entry->nat_addr);
+	if (translated)
+		ct__translation(&key, flow->entry, &nat);
 	bpf_map_delete_elem(&sl_ct, &key);
+	if (translated)
+		bpf_map_delete_elem(&sl_nat, &nat);
+	flow->entry = NULL;
 }
 
 /* A new connection on the tuple of one that has ended (S31): the old row must not judge it. */
