@@ -168,7 +168,9 @@ int pod_egress(struct __sk_buff *skb)
 		return send_icmp_error(skb, &pkt);
 
 	ct__lookup(&pkt, &flow);
-	if (unlikely(flow.entry && ct__is_reopened(&pkt, flow.entry))) {
+	/* A row of an earlier pod with this address must not lend its verdict (P12). */
+	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) ||
+				    ct__sender_ifindex(&flow) != skb->ifindex))) {
 		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry)) {

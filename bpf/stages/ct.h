@@ -74,6 +74,12 @@ static __always_inline bool ct__is_reopened(const struct packet *pkt, const stru
 	       (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
+/* Host-side device of the packet's sender where that is a pod of this node, else 0. The flow has an entry. */
+static __always_inline __u32 ct__sender_ifindex(const struct flow *flow)
+{
+	return flow->dir == CT_FROM_OPENER ? flow->entry->opener_ifindex : flow->entry->replier_ifindex;
+}
+
 /* The state after this packet. */
 static __always_inline __u8 ct__next_state(const struct packet *pkt, const struct ct_entry *entry, __u8 dir)
 {
