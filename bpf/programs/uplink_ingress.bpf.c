@@ -84,6 +84,8 @@ static __always_inline int receive_known(struct __sk_buff *skb, struct packet *p
 
 	if (!ifindex)
 		return verdict__forward(skb, HOOK);
+	if (unlikely(ct__sender_ifindex(flow)))
+		return verdict__drop(skb, pkt, HOOK, DROP_SPOOFED_SOURCE); /* a flow between pods of this node */
 	ep = endpoint__lookup(ifindex);
 	if (!ep)
 		return verdict__drop(skb, pkt, HOOK, DROP_ENDPOINT_GONE);
