@@ -49,10 +49,16 @@ static __stage int deliver__tunnel(struct __sk_buff *skb, struct packet *pkt, st
 {
 	struct node_row *node = node__get();
 	__u32 mtu = 0;
+	long rc;
 
-	if (!node)
-		return ACT_SHOT;
-	if (pkt->hops <= 1 || bpf_check_mtu(skb, node->overlay_ifindex, &mtu, 0, 0) > 0)
+	if (!node || !node->overlay_ifindex)
+		return verdict__drop(skb, pkt, hook, DROP_TUNNEL_FAILED);
+	if (pkt->hops <= 1)
+		return verdict__forward(skb, hook);
+	rc = bpf_check_mtu(skb, node->overlay_ifindex, &mtu, 0, 0);
+	if (rc < 0) /* no such device: the kernel would lose the redirected packet without a word */
+		return verdict__drop(skb, pkt, hook, DROP_TUNNEL_FAILED);
+	if (rc > 0)
 		return verdict__forward(skb, hook);
 	if (!packet__decrement_hops(skb, pkt))
 		return verdict__drop(skb, pkt, hook, DROP_WRITE_FAILED);
