@@ -38,7 +38,8 @@ static __always_inline int neighbour__arp(struct __sk_buff *skb, const struct en
 	struct arp_ipv4 *arp = packet__need(skb, L3_OFFSET, sizeof(*arp));
 	__be32 sender;
 
-	if (!arp || arp->hardware_be != bpf_htons(1) || arp->protocol_be != bpf_htons(ETH_P_IP))
+	if (!arp || arp->hardware_be != bpf_htons(1) || arp->protocol_be != bpf_htons(ETH_P_IP) ||
+	    arp->hardware_len != ETH_ALEN || arp->protocol_len != 4)
 		return DROP_INVALID_PACKET;
 	sender = neighbour__read_ipv4(arp->sender_ip);
 	if (sender && sender != ep->ipv4.words_be[3])
