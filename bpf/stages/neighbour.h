@@ -141,8 +141,10 @@ static __always_inline int neighbour__ndp(struct __sk_buff *skb, struct packet *
 		return DROP_INVALID_PACKET;
 	target = (void *)target + 8;
 	if (pkt->icmp_type == ICMP6_NA)
-		return addr__equal(target, &ep->ipv6) || addr__is_link_local(target) ? NEIGHBOUR_STACK :
-										       DROP_NOT_THE_GATEWAY;
+		return (addr__equal(target, &ep->ipv6) || addr__is_link_local(target)) &&
+				       !addr__equal(target, &node->gateway6) ?
+			       NEIGHBOUR_STACK :
+			       DROP_NOT_THE_GATEWAY;
 	if (!addr__is_set(&pkt->src))
 		return NEIGHBOUR_STACK; /* duplicate address detection: nobody shares this link with the pod */
 	if (!addr__equal(target, &node->gateway6))
