@@ -262,7 +262,9 @@ TEST_F(StateTest, NumbersIdentitiesDenselyAndKeepsThemOverARestart) {
             (std::map<std::string, uint32_t>{
                 {"namespace=b", 256}, {"namespace=c", 257}, {"namespace=d", 259}}));
   state = open();
-  EXPECT_EQ(state->desired().identity_numbers.count("namespace=a"), 0U);
+  ASSERT_TRUE(state->set_intent(intent({pod("a", "x"), pod("d", "x")})).has_value());
+  EXPECT_EQ(state->desired().identity_numbers,
+            (std::map<std::string, uint32_t>{{"namespace=d", 259}, {"namespace=a", 260}}));
 }
 
 TEST_F(StateTest, CorruptNumbersAreSetAsideAndNewOnesGiven) {

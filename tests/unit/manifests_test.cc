@@ -117,12 +117,15 @@ TEST(ParseDocuments, CountsKindsThatAreNotRead) {
   const auto parsed = parse_documents(
       "a.yaml",
       "apiVersion: apps/v1\nkind: Deployment\n---\napiVersion: x.io/v1\nkind: Node\n"
-      "---\napiVersion: apps/v1\nkind: Deployment\n");
+      "---\napiVersion: apps/v1\nkind: Deployment\n"
+      "---\napiVersion: x.io/v1\nkind: List\nitems: [{apiVersion: v1, kind: Node, metadata: {name: "
+      "n}}]\n");
 
   EXPECT_THAT(parsed.problems, IsEmpty());
   EXPECT_THAT(parsed.objects.nodes, IsEmpty());
   EXPECT_EQ(parsed.ignored_kinds,
-            (std::map<std::string, uint32_t>{{"apps/v1 Deployment", 2}, {"x.io/v1 Node", 1}}));
+            (std::map<std::string, uint32_t>{
+                {"apps/v1 Deployment", 2}, {"x.io/v1 List", 1}, {"x.io/v1 Node", 1}}));
 }
 
 TEST(ParseDocuments, SyntaxErrorNamesLineAndColumn) {
