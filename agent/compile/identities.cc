@@ -101,8 +101,11 @@ void Table::add_node_addresses(const NodeIntent& node) {
     row.flags = ADDRESS_REMOTE_NODE;
     // A node off the subnet: what is between knows no pod addresses, and the answer has to find
     // back.
-    if (underlay_.reach(node, address.is_ipv4()).tunnel) row.flags |= translate();
-    row.node = to_abi(address);
+    const Reach reach = underlay_.reach(node, address.is_ipv4());
+    if (reach.tunnel) row.flags |= translate();
+    // What the node itself sends to our pods comes out of the tunnel with its endpoint outside, in
+    // whichever family the tunnel is.
+    row.node = to_abi(reach.tunnel ? reach.node : address);
     set(host_prefix(address), row);
   }
 }
