@@ -13,7 +13,7 @@ build: packages ## debug build: everything
 	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
 
 release: packages ## release build: the binaries
-	@cmake --preset release >/dev/null && ninja --quiet -C build/release
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
 	@SLUICE_BIN=$(CURDIR)/build/release/bin KEEP=$(KEEP) tests/demo/run
@@ -27,7 +27,7 @@ demo-clean: ## remove a kept demo
 test: packages ## every kind of test that this machine can run; logs in build/test-logs/
 	@.ci/test
 
-test-%: packages ## one kind: format build headers unit prog layout verifier asan tsan netns vm tidy
+test-%: packages ## one kind: format build headers unit prog layout verifier tsan netns vm tidy
 	@.ci/test $*
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)

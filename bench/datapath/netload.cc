@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The load of the data plane's benchmarks: one server, and clients that stream, ask and answer, or connect anew each time.
+// The load of the data plane's benchmarks: one server, and clients that stream, ask and answer, or
+// connect anew each time.
 //
 //   netload server PORT                                   serves until killed
 //   netload stream|rr|crr ADDRESS PORT SECONDS CONNECTIONS   prints one JSON object
 //
-// Wire: the client's first byte says what the connection is for: 's' the server only reads; 'r' it returns each byte.
+// Wire: the client's first byte says what the connection is for: 's' the server only reads; 'r' it
+// returns each byte.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -171,7 +173,8 @@ Outcome request_response(const sockaddr_in6& to, double seconds, int connections
       if (recv(fd, &byte, 1, 0) != 1) die("recv");
       auto& since = sent_at[fd];
       const auto now = Clock::now();
-      outcome.latencies_us.push_back(std::chrono::duration<double, std::micro>(now - since).count());
+      outcome.latencies_us.push_back(
+          std::chrono::duration<double, std::micro>(now - since).count());
       since = now;
       if (send(fd, "x", 1, MSG_NOSIGNAL) != 1) die("send");
     }
@@ -192,7 +195,8 @@ Outcome connect_request(const sockaddr_in6& to, double seconds) {
     if (send(fd, "rx", 2, MSG_NOSIGNAL) != 2 || recv(fd, &byte, 1, 0) != 1) die("request");
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(fd);
-    outcome.latencies_us.push_back(std::chrono::duration<double, std::micro>(Clock::now() - one).count());
+    outcome.latencies_us.push_back(
+        std::chrono::duration<double, std::micro>(Clock::now() - one).count());
   }
   outcome.per_second = static_cast<double>(outcome.latencies_us.size()) / seconds_since(begin);
   return outcome;
@@ -222,7 +226,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (argc != 6) {
-    std::fprintf(stderr, "usage: netload server PORT | netload stream|rr|crr ADDRESS PORT SECONDS CONNECTIONS\n");
+    std::fprintf(
+        stderr,
+        "usage: netload server PORT | netload stream|rr|crr ADDRESS PORT SECONDS CONNECTIONS\n");
     return 2;
   }
   const std::string_view mode = argv[1];
@@ -240,7 +246,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "netload: unknown mode %s\n", argv[1]);
     return 2;
   }
-  std::printf("{\"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"cpu_s\": %.2f}\n", outcome.per_second,
-              percentile(outcome.latencies_us, 0.50), percentile(outcome.latencies_us, 0.99), cpu_seconds());
+  std::printf("{\"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"cpu_s\": %.2f}\n",
+              outcome.per_second, percentile(outcome.latencies_us, 0.50),
+              percentile(outcome.latencies_us, 0.99), cpu_seconds());
   return 0;
 }
