@@ -67,8 +67,8 @@ void add_node(const Desired& desired, const Underlay& underlay, Rows& rows) {
   rows.node.tunnel_source = to_abi(underlay.tunnel_source());
 }
 
-// Names the ways to other nodes: where they change, programs find the way of open flows again. FNV-1a
-// over the rows that say so; the order is the map's.
+// Names the ways to other nodes: where they change, programs find the way of open flows again.
+// FNV-1a over the rows that say so; the order is the map's.
 void add_revision(Rows& rows) {
   uint32_t hash = 2166136261U;
   const auto mix = [&hash](const auto& bytes) {

@@ -47,9 +47,9 @@ ABI_ASSERT(ABI_OFFSETOF(ct_entry, opener_identity) == 56);
 ABI_ASSERT(ABI_OFFSETOF(ct_entry, nat_addr) == 88);
 
 #define CT_OPENER_IS_A (1U << 0)
-#define CT_TRANSLATE (1U << 1)	     /* the opener is a pod, the other end outside: source translation */
-#define CT_HOST (1U << 2)	     /* the end that is no pod of this node is the node itself */
-#define CT_PICKED_UP (1U << 3)	     /* TCP flow met in the middle: it is older than the row */
+#define CT_TRANSLATE (1U << 1) /* the opener is a pod, the other end outside: source translation */
+#define CT_HOST (1U << 2)      /* the end that is no pod of this node is the node itself */
+#define CT_PICKED_UP (1U << 3) /* TCP flow met in the middle: it is older than the row */
 #define CT_CLOSE_REPORTED (1U << 4)
 
 enum ct_state {
@@ -71,10 +71,7 @@ struct ct_timeouts {
 	__u32 pad;
 };
 ABI_ASSERT(sizeof(struct ct_timeouts) == 32);
-#define CT_TIMEOUTS_DEFAULT                                                                                            \
-	{                                                                                                              \
-		20, 3600, 120, 40, 60, 5, 600, 0                                                                       \
-	}
+#define CT_TIMEOUTS_DEFAULT { 20, 3600, 120, 40, 60, 5, 600, 0 }
 
 /* sl_nat: hash. From the answer's tuple, as it arrives, to the pod that it is for. Lives and dies with its sl_ct row. */
 struct nat_key {
@@ -117,8 +114,8 @@ ABI_ASSERT(sizeof(struct frag_ports) == 4);
  * translation together.
  */
 struct ct_sweep_args {
-	__u32 count;	     /* in: keys that follow, at most CT_SWEEP_BATCH */
-	__u32 removed;	     /* out */
+	__u32 count;		 /* in: keys that follow, at most CT_SWEEP_BATCH */
+	__u32 removed;		 /* out */
 	struct ct_key keys[256]; /* in */
 };
 ABI_ASSERT(sizeof(struct ct_sweep_args) == 8 + 256 * 40);

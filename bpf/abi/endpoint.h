@@ -24,16 +24,17 @@ ABI_ASSERT(ABI_OFFSETOF(endpoint_row, pod_mac) == 40);
 /* sl_identity: LPM trie, who owns an address and how it is reached. Written by the agent. */
 struct identity_key {
 	__u32 prefix_bits; /* 0..128, in the mapped form */
-	__u8 addr[16]; /* struct ip_addr without its alignment */
+	__u8 addr[16];	   /* struct ip_addr without its alignment */
 };
 ABI_ASSERT(sizeof(struct identity_key) == 20);
 
 struct identity_row {
-	__u32 identity;	     /* IDENTITY_* or a number of the agent's */
-	__u32 flags;	     /* ADDRESS_* */
-	__u32 ifindex;	     /* ADDRESS_LOCAL_POD: the pod's host-side device, key of sl_endpoint */
+	__u32 identity; /* IDENTITY_* or a number of the agent's */
+	__u32 flags;	/* ADDRESS_* */
+	__u32 ifindex;	/* ADDRESS_LOCAL_POD: the pod's host-side device, key of sl_endpoint */
 	__u32 pad;
-	struct ip_addr node; /* the node that owns the address: tunnel endpoint if ADDRESS_TUNNEL; zero where none does */
+	struct ip_addr
+		node; /* the node that owns the address: tunnel endpoint if ADDRESS_TUNNEL; zero where none does */
 };
 ABI_ASSERT(sizeof(struct identity_row) == 32);
 
@@ -41,8 +42,8 @@ ABI_ASSERT(sizeof(struct identity_row) == 32);
 #define ADDRESS_REMOTE_POD (1U << 1) /* a pod, or the pod range, of another node */
 #define ADDRESS_THIS_NODE (1U << 2)  /* an address of this node: goes to the host's stack */
 #define ADDRESS_REMOTE_NODE (1U << 3)
-#define ADDRESS_TUNNEL (1U << 4)     /* reached through the overlay, by way of .node */
-#define ADDRESS_TRANSLATE (1U << 5)  /* a pod's packets to it carry the node's address */
+#define ADDRESS_TUNNEL (1U << 4)    /* reached through the overlay, by way of .node */
+#define ADDRESS_TRANSLATE (1U << 5) /* a pod's packets to it carry the node's address */
 
 /* Reserved identities, the same on every node; the agent numbers its own from IDENTITY_FIRST_LOCAL. */
 #define IDENTITY_UNKNOWN 0
@@ -68,13 +69,13 @@ ABI_ASSERT(sizeof(struct device_row) == 40);
 
 /* sl_node: array of one, what may change while programs run. Written by the agent. */
 struct node_row {
-	__u32 overlay_ifindex;	 /* 0 where no node is reached through the overlay */
-	__u32 policy_revision;	 /* verdicts stored under another revision are decided again */
-	__u32 tunnel_id;	 /* VNI */
-	__u16 snat_port_min;	 /* inclusive, host order */
-	__u16 snat_port_max;	 /* inclusive */
-	struct ip_addr gateway4; /* what pods take for their router, 169.254.1.1 mapped */
-	struct ip_addr gateway6; /* fe80::1 */
+	__u32 overlay_ifindex;	      /* 0 where no node is reached through the overlay */
+	__u32 policy_revision;	      /* verdicts stored under another revision are decided again */
+	__u32 tunnel_id;	      /* VNI */
+	__u16 snat_port_min;	      /* inclusive, host order */
+	__u16 snat_port_max;	      /* inclusive */
+	struct ip_addr gateway4;      /* what pods take for their router, 169.254.1.1 mapped */
+	struct ip_addr gateway6;      /* fe80::1 */
 	struct ip_addr tunnel_source; /* the node's own address in the underlay */
 };
 ABI_ASSERT(sizeof(struct node_row) == 64);

@@ -5,9 +5,9 @@
 #include "types.h"
 
 enum event_kind {
-	EVENT_FLOW_OPEN = 1,	 /* a conntrack row was made: the packet's tuple, from its sender */
-	EVENT_FLOW_UPDATE = 2,	 /* counters of a flow that is still open; TCP: also when it becomes established */
-	EVENT_FLOW_CLOSE = 3,	 /* TCP: FIN from both sides or RST */
+	EVENT_FLOW_OPEN = 1,   /* a conntrack row was made: the packet's tuple, from its sender */
+	EVENT_FLOW_UPDATE = 2, /* counters of a flow that is still open; TCP: also when it becomes established */
+	EVENT_FLOW_CLOSE = 3,  /* TCP: FIN from both sides or RST */
 	EVENT_DROP = 4,
 	EVENT_KIND_MAX = 5,
 };
@@ -32,10 +32,10 @@ struct flow_event {
 	__u8 tcp_flags; /* of this packet */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 is_reply;	/* the sender is not the one that opened the flow */
-	__u8 ct_state;	/* enum ct_state */
-	__u16 ct_flags; /* CT_* */
-	__u16 packet_len; /* bytes, from the network header */
+	__u8 is_reply;	    /* the sender is not the one that opened the flow */
+	__u8 ct_state;	    /* enum ct_state */
+	__u16 ct_flags;	    /* CT_* */
+	__u16 packet_len;   /* bytes, from the network header */
 	__u32 src_identity; /* IDENTITY_UNKNOWN where the packet was dropped before it was looked up */
 	__u32 dst_identity;
 	__u64 packets[2]; /* EVENT_FLOW_*: the row's counters, by direction */

@@ -5,9 +5,9 @@
 /* Raised when the meaning or the shape of a pinned map changes; pins live in <bpffs>/sluice/v<layout>/. */
 #define SLUICE_LAYOUT 1
 
-#define IPV6_EXT_HEADERS_MAX 6	/* extension headers walked before the packet is refused */
-#define SNAT_TRIES_MAX 64	/* ports tried before a translation is refused */
-#define CT_SWEEP_BATCH 256	/* keys that one run of ct_sweep looks at */
+#define IPV6_EXT_HEADERS_MAX 6 /* extension headers walked before the packet is refused */
+#define SNAT_TRIES_MAX 64      /* ports tried before a translation is refused */
+#define CT_SWEEP_BATCH 256     /* keys that one run of ct_sweep looks at */
 
 /* Default max_entries; the agent may set others before load. Tables are not preallocated: the figure is a bound, not a cost. */
 #define ENDPOINT_MAX_DEFAULT 4096

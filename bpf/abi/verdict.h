@@ -16,12 +16,13 @@
 	X(NOT_THE_GATEWAY, 5, 150, "the pod asked for a neighbour that is not its gateway, or announced one")          \
 	X(IPV6_EXTENSION, 6, 156, "more IPv6 extension headers than are walked, or an unknown one")                    \
 	X(FRAGMENT_UNKNOWN, 7, 175, "a later fragment came before the first one, or its first was dropped")            \
-	X(CT_FULL, 8, 155, "the conntrack or translation table is full: raise conntrack.maxEntries")                                 \
+	X(CT_FULL, 8, 155, "the conntrack or translation table is full: raise conntrack.maxEntries")                   \
 	X(POLICY_DENY, 9, 133, "a network policy isolates the pod and no rule allows the flow")                        \
 	X(NO_IDENTITY, 10, 171, "no row covers the peer's address: the agent has not finished its first sync")         \
-	X(NO_ROUTE, 11, 169, "the node has no route to the destination")                                              \
-	X(ENDPOINT_GONE, 12, 151, "the local pod that owned the destination address is gone")                         \
-	X(SNAT_EXHAUSTED, 13, 167, "every tried source port to this destination is taken: widen snat.portMin..portMax")           \
+	X(NO_ROUTE, 11, 169, "the node has no route to the destination")                                               \
+	X(ENDPOINT_GONE, 12, 151, "the local pod that owned the destination address is gone")                          \
+	X(SNAT_EXHAUSTED, 13, 167,                                                                                     \
+	  "every tried source port to this destination is taken: widen snat.portMin..portMax")                         \
 	X(SNAT_NO_ADDRESS, 14, 204, "the uplink has no address of this family to translate to")                        \
 	X(TUNNEL_FAILED, 15, 141, "the encapsulation metadata could not be set")                                       \
 	X(TUNNEL_UNKNOWN_NODE, 16, 172, "an encapsulated packet came from an address that does not own its source")    \
@@ -33,7 +34,7 @@ enum drop_reason {
 #define X(name, number, hubble, text) DROP_##name = number,
 	DROP_REASONS(X)
 #undef X
-	DROP_REASON_MAX = 20, /* one above the highest number */
+		DROP_REASON_MAX = 20, /* one above the highest number */
 };
 
 /* X(NAME, number, name in logs and metrics). Direction is the pod's: egress leaves a pod, ingress enters one. */
@@ -47,7 +48,7 @@ enum hook {
 #define X(name, number, label) HOOK_##name = number,
 	HOOKS(X)
 #undef X
-	HOOK_MAX = 4,
+		HOOK_MAX = 4,
 };
 
 /* Every packet that a hook sees is counted once as SEEN and once as one of the other three. */
@@ -61,7 +62,7 @@ enum verdict {
 #define X(name, number, label) VERDICT_##name = number,
 	VERDICTS(X)
 #undef X
-	VERDICT_MAX = 4,
+		VERDICT_MAX = 4,
 };
 
 /* sl_verdicts: per-CPU array, index hook * VERDICT_MAX + verdict. */

@@ -46,7 +46,7 @@ struct packet {
 	__u16 len;	 /* bytes, from the network header */
 	__u8 proto;
 	__u8 is_v6;
-	__u8 hops; /* TTL or hop limit */
+	__u8 hops;     /* TTL or hop limit */
 	__u8 fragment; /* 0, FRAGMENT_* */
 	__u8 tcp_flags;
 	__u8 icmp_type;

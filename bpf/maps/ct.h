@@ -48,8 +48,7 @@ struct {
 } sl_ct_scratch SEC(".maps");
 
 /* The row by which answers to this flow find their pod. */
-static __always_inline void ct__translation(const struct ct_key *key, const struct ct_entry *entry,
-					    struct nat_key *nat)
+static __always_inline void ct__translation(const struct ct_key *key, const struct ct_entry *entry, struct nat_key *nat)
 {
 	bool opener_is_a = entry->flags & CT_OPENER_IS_A;
 

@@ -9,7 +9,7 @@
 /* Index: hook * VERDICT_MAX + verdict. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HOOK_MAX * VERDICT_MAX);
+	__uint(max_entries, HOOK_MAX *VERDICT_MAX);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__type(key, __u32);
 	__type(value, struct counter);

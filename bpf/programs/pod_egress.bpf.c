@@ -169,8 +169,7 @@ int pod_egress(struct __sk_buff *skb)
 
 	ct__lookup(&pkt, &flow);
 	/* A row of an earlier pod with this address must not lend its verdict (P12). */
-	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) ||
-				    ct__sender_ifindex(&flow) != skb->ifindex))) {
+	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) || ct__sender_ifindex(&flow) != skb->ifindex))) {
 		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry)) {

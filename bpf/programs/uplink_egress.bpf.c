@@ -19,8 +19,8 @@ char program_license[] SEC("license") = "Dual BSD/GPL";
  * All overlay devices have one MAC, and vxlan (6.18: vxlan_set_mac) takes a frame from its own address for a loop: what
  * the stack wrote would be lost at the receiver without a word. So such frames carry another source.
  */
-static const __u8 overlay_mac[ETH_ALEN] = {0x02, 0x53, 0x4c, 0x00, 0x00, 0x01};
-static const __u8 stack_mac[ETH_ALEN] = {0x02, 0x53, 0x4c, 0x00, 0x00, 0x02};
+static const __u8 overlay_mac[ETH_ALEN] = { 0x02, 0x53, 0x4c, 0x00, 0x00, 0x01 };
+static const __u8 stack_mac[ETH_ALEN] = { 0x02, 0x53, 0x4c, 0x00, 0x00, 0x02 };
 
 /* From the host's stack into the overlay. Only packets to pods of nodes behind it have business here. */
 static __noinline int encapsulate(struct __sk_buff *skb, struct packet *pkt, struct node_row *node)

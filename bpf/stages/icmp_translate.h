@@ -22,8 +22,7 @@ static __always_inline int icmp_error__rewrite_addr(struct __sk_buff *skb, const
 		__s64 diff = bpf_csum_diff((void *)from, sizeof(*from), (void *)&to, sizeof(to), 0);
 
 		/* Once for the quote, once for the pseudo header. */
-		return bpf_l4_csum_replace(skb, check, 0, diff, 0) ||
-		       packet__replace_ipv6_sum(skb, check, diff, 0) ||
+		return bpf_l4_csum_replace(skb, check, 0, diff, 0) || packet__replace_ipv6_sum(skb, check, diff, 0) ||
 		       bpf_skb_store_bytes(skb, quote + (source ? 8 : 24), &to, sizeof(to), 0) ||
 		       bpf_skb_store_bytes(skb, L3_OFFSET + (source ? 24 : 8), &to, sizeof(to), 0);
 	}
@@ -36,7 +35,7 @@ static __always_inline int icmp_error__rewrite_addr(struct __sk_buff *skb, const
 
 /* Gives the translated end another address and port, in the quote and outside. 0, or DROP_WRITE_FAILED. */
 static __stage int icmp_error__rewrite(struct __sk_buff *skb, struct packet *outer, struct packet *inner,
-					  struct icmp_rewrite *rewrite)
+				       struct icmp_rewrite *rewrite)
 {
 	bool source = rewrite->quoted_source;
 	struct ip_addr from = source ? inner->src : inner->dst;

@@ -98,7 +98,7 @@ static __always_inline __u16 neighbour__checksum(struct neighbour_answer *answer
 
 /* Turns a solicitation for the gateway into the advertisement. */
 static __stage int neighbour__advertise(struct __sk_buff *skb, struct packet *pkt, struct endpoint_row *ep,
-					   struct node_row *node)
+					struct node_row *node)
 {
 	struct neighbour_answer answer = {};
 
@@ -142,9 +142,9 @@ static __always_inline int neighbour__ndp(struct __sk_buff *skb, struct packet *
 	target = (void *)target + 8;
 	if (pkt->icmp_type == ICMP6_NA)
 		return (addr__equal(target, &ep->ipv6) || addr__is_link_local(target)) &&
-				       !addr__equal(target, &node->gateway6) ?
-			       NEIGHBOUR_STACK :
-			       DROP_NOT_THE_GATEWAY;
+				       !addr__equal(target, &node->gateway6)
+			       ? NEIGHBOUR_STACK
+			       : DROP_NOT_THE_GATEWAY;
 	if (!addr__is_set(&pkt->src))
 		return NEIGHBOUR_STACK; /* duplicate address detection: nobody shares this link with the pod */
 	if (!addr__equal(target, &node->gateway6))

@@ -21,8 +21,8 @@ static __always_inline __u32 rewrite__checksum_offset(const struct packet *pkt)
 	return packet__is_icmp(pkt) ? 2 : 0;
 }
 
-static __always_inline int rewrite__addr(struct __sk_buff *skb, const struct packet *pkt,
-					      const struct ip_addr *from, const struct ip_addr *to, bool source)
+static __always_inline int rewrite__addr(struct __sk_buff *skb, const struct packet *pkt, const struct ip_addr *from,
+					 const struct ip_addr *to, bool source)
 {
 	__u32 relative = rewrite__checksum_offset(pkt), check = pkt->l4_offset + relative;
 	__u64 flags = BPF_F_PSEUDO_HDR | (pkt->proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
@@ -47,7 +47,7 @@ static __always_inline int rewrite__addr(struct __sk_buff *skb, const struct pac
 
 /* Gives the source (or the destination) of the packet another address and port. 0, or DROP_WRITE_FAILED. */
 static __stage int rewrite__end(struct __sk_buff *skb, struct packet *pkt, struct ip_addr *to, __be16 port_be,
-				    bool source)
+				bool source)
 {
 	struct ip_addr from = source ? pkt->src : pkt->dst, target = *to;
 	__be16 from_port = source ? pkt->sport_be : pkt->dport_be;

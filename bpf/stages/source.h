@@ -14,9 +14,9 @@ static __always_inline int source__check(const struct packet *pkt, const struct 
 	const struct ip_addr *own = pkt->is_v6 ? &ep->ipv6 : &ep->ipv4;
 
 	if (likely(addr__is_set(own) && addr__equal(&pkt->src, own)))
-		return addr__is_multicast(&pkt->dst, pkt->is_v6) || (pkt->is_v6 && addr__is_link_local(&pkt->dst)) ?
-			       SOURCE_LINK :
-			       SOURCE_OK;
+		return addr__is_multicast(&pkt->dst, pkt->is_v6) || (pkt->is_v6 && addr__is_link_local(&pkt->dst))
+			       ? SOURCE_LINK
+			       : SOURCE_OK;
 	if (!pkt->is_v6)
 		return DROP_SPOOFED_SOURCE;
 	/* Router solicitation, MLD and what else a host says before and beside its global address (P19). */
