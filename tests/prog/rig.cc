@@ -8,10 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 
 #include "ct_sweep.skel.h"
 #include "pod_egress.skel.h"
 #include "pod_ingress.skel.h"
+#include "tests/verifier/bpf_image.h"
 #include "uplink_egress.skel.h"
 #include "uplink_ingress.skel.h"
 
@@ -53,6 +55,13 @@ int quiet(libbpf_print_level level, const char* format, va_list arguments) {
   return level == LIBBPF_WARN ? std::vfprintf(stderr, format, arguments) : 0;
 }
 
+// Any IPv4 frame.
+Bytes probe_frame() {
+  Bytes frame(64);
+  frame[12] = 8;
+  return frame;
+}
+
 // The whole-packet sum that some network cards deliver with a packet, to be kept true by whoever
 // changes it; checked where the kernel can (6.17). Nobody uses it for what is no IP packet.
 uint32_t run_flags(int fd, const Bytes& packet) {
@@ -60,8 +69,7 @@ uint32_t run_flags(int fd, const Bytes& packet) {
       (packet[12] == 0x08 && packet[13] == 0) || (packet[12] == 0x86 && packet[13] == 0xdd);
   if (!is_ip) return 0;
   static const uint32_t flags = [fd] {
-    Bytes frame(64);
-    frame[12] = 8;
+    const Bytes frame = probe_frame();
     Bytes out(kRoom);
     LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.data(), .data_out = out.data(),
                 .data_size_in = static_cast<uint32_t>(frame.size()), .data_size_out = kRoom,
@@ -84,7 +92,9 @@ struct Rig::Loaded {
 
 Rig::Rig(RigOptions options) : options_(std::move(options)) {
   libbpf_set_print(quiet);
-  loaded(Program::kPodEgress);
+  const int fd = loaded(Program::kPodEgress).fd;
+  run_flags(fd, probe_frame());  // the first call asks the kernel, and runs the program for it
+  clear();
 }
 
 Rig::~Rig() = default;
@@ -98,16 +108,12 @@ Rig::Loaded& Rig::loaded(Program program) {
   LIBBPF_OPTS(bpf_object_open_opts, open_options, .object_name = image.name);
   bpf_object* object = bpf_object__open_mem(bytes, size, &open_options);
   if (object == nullptr) fail(std::string("open ") + image.name);
+  if (program != Program::kCtSweep && !set_config(object, options_.config).value_or(false))
+    fail(std::string("no config in ") + image.name);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     const std::string name = bpf_map__name(map);
     bpf_map__set_pin_path(map, nullptr);
-    if (name.find(".rodata") != std::string::npos && program != Program::kCtSweep) {
-      size_t length = 0;
-      void* settings = bpf_map__initial_value(map, &length);
-      if (length >= sizeof(options_.config))
-        std::memcpy(settings, &options_.config, sizeof(options_.config));
-    }
     const auto shared = maps_.find(name);
     if (shared != maps_.end()) bpf_map__reuse_fd(map, shared->second);
     const auto bound = options_.max_entries.find(name);
@@ -217,6 +223,13 @@ counter Rig::drops(uint32_t ifindex, hook at, drop_reason reason) {
                         .reason = static_cast<uint8_t>(reason),
                         .pad = {}};
   return sum("sl_drops", &key);
+}
+
+uint64_t Rig::event_loss(event_kind kind) {
+  const auto index = static_cast<uint32_t>(kind);
+  std::vector<uint64_t> values(static_cast<size_t>(libbpf_num_possible_cpus()));
+  if (bpf_map_lookup_elem(map_fd("sl_event_loss"), &index, values.data()) != 0) fail("event loss");
+  return std::accumulate(values.begin(), values.end(), uint64_t{0});
 }
 
 std::vector<flow_event> Rig::events() {

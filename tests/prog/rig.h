@@ -92,6 +92,8 @@ class Rig {
   // Sum over CPUs.
   counter verdicts(hook at, verdict what);
   counter drops(uint32_t ifindex, hook at, drop_reason reason);
+  // Records that the ring had no room for; sum over CPUs.
+  uint64_t event_loss(event_kind kind);
   // What the ring holds, oldest first; empties it.
   std::vector<flow_event> events();
 
