@@ -11,7 +11,7 @@
 #define DROP_REASONS(X)                                                                                                \
 	X(NO_ENDPOINT, 1, 203, "the device belongs to no pod: its CNI ADD has not finished, or its pod is gone")       \
 	X(INVALID_PACKET, 2, 134, "a header is truncated or contradicts itself")                                       \
-	X(UNSUPPORTED_L2, 3, 166, "the frame is neither ARP, IPv4 nor IPv6, or that family is off on this node")       \
+	X(UNSUPPORTED_L2, 3, 166, "the frame is neither ARP, IPv4 nor IPv6, carries a VLAN tag, or that family is off on this node")       \
 	X(SPOOFED_SOURCE, 4, 132, "the source address does not belong to the sender")                                  \
 	X(NOT_THE_GATEWAY, 5, 150, "the pod asked for a neighbour that is not its gateway, or announced one")          \
 	X(IPV6_EXTENSION, 6, 156, "more IPv6 extension headers than are walked, or an unknown one")                    \

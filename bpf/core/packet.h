@@ -11,6 +11,8 @@
 #define FRAGMENT_FIRST 1
 #define FRAGMENT_LATER 2
 
+#define VLAN_NUMBER_MASK 0x0fff
+
 #define IP_FLAG_MF 0x2000
 #define IP_OFFSET_MASK 0x1fff
 
@@ -247,9 +249,20 @@ static __always_inline int packet__parse_ipv6(struct __sk_buff *skb, struct pack
 	return packet__parse_l4(skb, pkt);
 }
 
+/*
+ * Of a VLAN, and so not for the device it was seen at: the kernel takes the tag off before programs run, what is left looks
+ * untagged. A tag without a number carries a priority only, and the stack takes its frame as if it had none.
+ */
+static __always_inline bool packet__is_of_vlan(const struct __sk_buff *skb)
+{
+	return skb->vlan_present && skb->vlan_tci & VLAN_NUMBER_MASK;
+}
+
 /* Fills *pkt (zeroed by the caller) from an IPv4 or IPv6 frame. 0, or a drop reason. */
 static __always_inline int packet__parse(struct __sk_buff *skb, struct packet *pkt, bool ipv4, bool ipv6)
 {
+	if (unlikely(packet__is_of_vlan(skb)))
+		return DROP_UNSUPPORTED_L2;
 	if (ipv4 && skb->protocol == bpf_htons(ETH_P_IP))
 		return packet__parse_ipv4(skb, pkt);
 	if (ipv6 && skb->protocol == bpf_htons(ETH_P_IPV6))

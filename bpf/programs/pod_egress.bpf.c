@@ -146,6 +146,9 @@ int pod_egress(struct __sk_buff *skb)
 	verdict__seen(skb, HOOK);
 	if (unlikely(!ep || !node))
 		return verdict__drop(skb, &pkt, HOOK, DROP_NO_ENDPOINT);
+	/* Any tag: it would leave with the packet, into a VLAN of the uplink's network or of another pod. */
+	if (unlikely(skb->vlan_present))
+		return verdict__drop(skb, &pkt, HOOK, DROP_UNSUPPORTED_L2);
 	if (config.ipv4 && skb->protocol == bpf_htons(ETH_P_ARP))
 		return arp(skb, &pkt, ep);
 	rc = packet__parse(skb, &pkt, config.ipv4, config.ipv6);
