@@ -211,6 +211,9 @@ static __always_inline int packet__skip_extension(struct __sk_buff *skb, struct 
 			return -DROP_IPV6_EXTENSION; /* type 0 is forbidden, RFC 5095 */
 		*offset += (h[1] + 1) * 8;
 	}
+	/* Beyond its length there is padding at most. */
+	if (*offset > (__u32)pkt->len + L3_OFFSET)
+		return -DROP_INVALID_PACKET;
 	pkt->proto = h[0];
 	return 1;
 }
