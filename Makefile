@@ -27,7 +27,7 @@ demo-clean: ## remove a kept demo
 test: packages ## every kind of test that this machine can run; logs in build/test-logs/
 	@.ci/test
 
-test-%: packages ## one kind: format build headers unit prog layout verifier tsan netns vm tidy
+test-%: packages ## one kind: format build headers unit prog layout verifier tsan fuzz netns vm tidy
 	@.ci/test $*
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)

@@ -39,8 +39,8 @@ void remove_devices(Netlink& netlink, ApplyReport& report) {
   const auto links = netlink.links();
   if (!links) return record(report, "devices", 0, links.error());
   for (const LinkInfo& link : *links) {
-    const bool overlay = link.name == kOverlayName && link.alias == kOverlayAlias;
-    if (!overlay && !link.alias.starts_with(kPodAliasPrefix)) continue;
+    const bool overlay = link.name == kOverlayDevice && link.alias == kOverlayAlias;
+    if (!overlay && !link.alias.starts_with(kAliasMark)) continue;
     const auto gone = netlink.delete_link(link.ifindex);
     if (gone) report.deleted++;
     if (!gone && gone.error().code != ErrorCode::kNotFound) {

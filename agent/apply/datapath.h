@@ -18,12 +18,7 @@
 
 namespace sluice {
 
-// The VXLAN device of the node; its MAC is the same on every node, so that none has to be learned.
-inline constexpr std::string_view kOverlayName = "sluice_vxlan";
 inline constexpr std::string_view kOverlayAlias = "sluice overlay";
-inline constexpr Mac kGatewayMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}};
-// Every host-side pod device has an alias that starts so: how cleanup knows it.
-inline constexpr std::string_view kPodAliasPrefix = "sluice:";
 
 struct DatapathOptions {
   std::string bpffs = "/sys/fs/bpf";

@@ -16,7 +16,7 @@ void record(ApplyReport& report, std::string object, uint32_t ifindex, const Sta
 
 Status Overlay::create(uint32_t mtu) {
   VxlanSpec spec;
-  spec.name = std::string(kOverlayName);
+  spec.name = std::string(kOverlayDevice);
   spec.mtu = mtu;
   spec.mac = kGatewayMac;
   if (auto made = netlink_.add_vxlan(spec); !made) return made;
@@ -30,7 +30,7 @@ Status Overlay::create(uint32_t mtu) {
 }
 
 void Overlay::ensure(uint32_t mtu, ApplyReport& report) {
-  const std::string name(kOverlayName);
+  const std::string name(kOverlayDevice);
   const std::string object = "device " + name;
   auto link = netlink_.link(name);
   if (!link && link.error().code == ErrorCode::kNotFound) {
@@ -60,13 +60,13 @@ void Overlay::ensure(uint32_t mtu, ApplyReport& report) {
 }
 
 void Overlay::adopt() {
-  const auto link = netlink_.link(std::string(kOverlayName));
+  const auto link = netlink_.link(std::string(kOverlayDevice));
   const bool ours = link && link->alias == kOverlayAlias && link->kind == "vxlan";
   ifindex_ = ours ? link->ifindex : 0;
 }
 
 void Overlay::remove(ApplyReport& report) {
-  const std::string name(kOverlayName);
+  const std::string name(kOverlayDevice);
   ifindex_ = 0;
   auto link = netlink_.link(name);
   if (!link || link->alias != kOverlayAlias) return;

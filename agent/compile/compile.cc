@@ -13,9 +13,6 @@
 namespace sluice {
 namespace {
 
-constexpr const char* kGateway4 = "169.254.1.1";
-constexpr const char* kGateway6 = "fe80::1";
-
 ip_addr to_abi_or_zero(const std::optional<Address>& address) {
   return address ? to_abi(*address) : ip_addr{};
 }
@@ -62,8 +59,8 @@ void add_node(const Desired& desired, const Underlay& underlay, Rows& rows) {
   rows.node.tunnel_id = desired.settings.tunnel_id;
   rows.node.snat_port_min = desired.settings.snat_port_min;
   rows.node.snat_port_max = desired.settings.snat_port_max;
-  rows.node.gateway4 = to_abi(*parse_address(kGateway4));
-  rows.node.gateway6 = to_abi(*parse_address(kGateway6));
+  rows.node.gateway4 = to_abi(*parse_address(kGatewayIpv4));
+  rows.node.gateway6 = to_abi(*parse_address(kGatewayIpv6));
   rows.node.tunnel_source = to_abi(underlay.tunnel_source());
 }
 

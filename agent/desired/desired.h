@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/ip/ip.h"
@@ -16,6 +17,14 @@ namespace sluice {
 
 // Name of the VXLAN device that apply makes.
 inline constexpr const char* kOverlayDevice = "sluice_vxlan";
+// Of every pod's host-side device and of the overlay device: the pods' gateway has one MAC on every
+// node, so that none has to be learned.
+inline constexpr Mac kGatewayMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}};
+// What pods take for their router; answered by pod_egress.
+inline constexpr std::string_view kGatewayIpv4 = "169.254.1.1";
+inline constexpr std::string_view kGatewayIpv6 = "fe80::1";
+// Every pod's host-side device has an alias that starts so: how an agent without memory knows it.
+inline constexpr std::string_view kAliasMark = "sluice:";
 // Pod devices are called this and 12 hex digits.
 inline constexpr const char* kPodDevicePrefix = "sl";
 

@@ -37,20 +37,7 @@ DesiredState::DesiredState(NodeSettings settings, IdentityNumbers identities)
     : identities_(std::move(identities)) {
   desired_.settings = std::move(settings);
   desired_.identity_numbers = identities_.numbers();
-  cluster_ = index_cluster(desired_);
-  publish();
-}
-
-void DesiredState::publish() {
   ++revision_;
-  auto snapshot = std::make_shared<const Snapshot>(desired_, revision_, cluster_);
-  const std::scoped_lock lock(mutex_);
-  snapshot_.swap(snapshot);  // the old one goes after the lock
-}
-
-std::shared_ptr<const Snapshot> DesiredState::snapshot() const {
-  const std::scoped_lock lock(mutex_);
-  return snapshot_;
 }
 
 Result<bool> DesiredState::set_intent(Intent intent) {
@@ -65,8 +52,7 @@ Result<bool> DesiredState::set_intent(Intent intent) {
       desired_.identity_numbers = identities_.numbers();
       identities_saved_ = false;
     }
-    cluster_ = index_cluster(desired_);
-    publish();
+    ++revision_;
   }
   if (!identities_saved_) {
     if (auto saved = identities_.save(); !saved) return fail(saved.error());
@@ -89,7 +75,7 @@ bool DesiredState::upsert_endpoint(LocalEndpoint endpoint) {
       std::upper_bound(endpoints.begin(), endpoints.end(), endpoint,
                        [](const auto& a, const auto& b) { return a.ifindex < b.ifindex; });
   endpoints.insert(at, std::move(endpoint));
-  publish();
+  ++revision_;
   return true;
 }
 
@@ -99,7 +85,7 @@ bool DesiredState::remove_endpoint(std::string_view network, std::string_view co
     return is_endpoint(endpoint, network, container_id, ifname);
   });
   if (removed == 0) return false;
-  publish();
+  ++revision_;
   return true;
 }
 
@@ -107,14 +93,14 @@ bool DesiredState::set_host(std::vector<Uplink> uplinks, std::vector<Address> ho
   if (uplinks == desired_.uplinks && host_addresses == desired_.host_addresses) return false;
   desired_.uplinks = std::move(uplinks);
   desired_.host_addresses = std::move(host_addresses);
-  publish();
+  ++revision_;
   return true;
 }
 
 bool DesiredState::set_overlay_ifindex(uint32_t ifindex) {
   if (ifindex == desired_.overlay_ifindex) return false;
   desired_.overlay_ifindex = ifindex;
-  publish();
+  ++revision_;
   return true;
 }
 

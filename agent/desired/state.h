@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one owner of the node's desired state: joins its inputs, counts revisions, publishes
-// snapshots.
+// The one owner of the node's desired state: joins its inputs and counts revisions.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/desired/desired.h"
 #include "agent/desired/identities.h"
-#include "agent/desired/snapshot.h"
 #include "lib/result/result.h"
 
 namespace sluice {
 
-// Thread: the control loop; only snapshot() may be called by any other.
+// Thread: the control loop.
 class DesiredState {
  public:
   // Errors: state_dir cannot be read.
   static Result<std::unique_ptr<DesiredState>> open(NodeSettings settings,
                                                     const std::string& state_dir);
 
-  // Each of these raises the revision and publishes a snapshot where it changes anything, and
-  // returns whether it did. set_intent may fail to save new identity numbers: the state has changed
-  // all the same, and the next call tries again.
+  // Each of these raises the revision where it changes anything, and returns whether it did.
+  // set_intent may fail to save new identity numbers: the state has changed all the same, and the
+  // next call tries again.
   Result<bool> set_intent(Intent intent);
   bool upsert_endpoint(LocalEndpoint endpoint);  // key: network, container_id, ifname
   bool remove_endpoint(std::string_view network, std::string_view container_id,
@@ -38,22 +35,15 @@ class DesiredState {
   uint64_t revision() const { return revision_; }
   // InternalIPs of this node, from the intent; what find_uplinks asks for.
   std::vector<Address> node_addresses() const;
-  // The latest. Take it once for a batch of look-ups.
-  std::shared_ptr<const Snapshot> snapshot() const;
 
  private:
   DesiredState(NodeSettings settings, IdentityNumbers identities);
-  void publish();
 
   Desired desired_;
   IdentityNumbers identities_;
   bool identities_saved_ = true;
   bool first_intent_ = true;
   uint64_t revision_ = 0;
-  std::shared_ptr<const ClusterIndex> cluster_;
-
-  mutable std::mutex mutex_;  // guards snapshot_
-  std::shared_ptr<const Snapshot> snapshot_;
 };
 
 }  // namespace sluice

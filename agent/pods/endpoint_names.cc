@@ -144,7 +144,7 @@ std::optional<LocalEndpoint> parse_endpoint_alias(std::string_view alias) {
   const EndpointKey key = key_of(endpoint);
   endpoint.host_device = host_device_name(key);
   endpoint.pod_mac = pod_mac(key);
-  endpoint.host_mac = kHostDeviceMac;
+  endpoint.host_mac = kGatewayMac;
   return endpoint;
 }
 

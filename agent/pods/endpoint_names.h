@@ -13,12 +13,6 @@
 
 namespace sluice {
 
-// Of every pod's host-side device and of the overlay device: the pods' gateway has one MAC on every
-// node.
-inline constexpr Mac kHostDeviceMac{{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}};
-inline constexpr std::string_view kGatewayIpv4 = "169.254.1.1";
-inline constexpr std::string_view kGatewayIpv6 = "fe80::1";
-inline constexpr std::string_view kAliasMark = "sluice:";
 inline constexpr size_t kAliasMaxBytes = 255;  // the kernel's IFALIASZ less the NUL
 
 struct EndpointKey {
@@ -33,7 +27,7 @@ EndpointKey key_of(const LocalEndpoint& endpoint);
 std::string to_string(const EndpointKey& key);
 // "sl" and 12 hex digits of a hash of the key; the same on every start.
 std::string host_device_name(const EndpointKey& key);
-// Locally administered, from a hash of the key, never kHostDeviceMac.
+// Locally administered, from a hash of the key, never kGatewayMac.
 Mac pod_mac(const EndpointKey& key);
 // The interface identifier of RFC 4291, appendix A, behind fe80::/64.
 Address link_local(const Mac& mac);

@@ -37,7 +37,7 @@ std::string netns_of(const LocalEndpoint& endpoint) {
 bool looks_like_ours(const LinkInfo& link) {
   if (link.kind != "veth") return false;
   if (link.alias.starts_with(kAliasMark)) return true;
-  return link.alias.empty() && link.mac == kHostDeviceMac && link.name.starts_with("sl") &&
+  return link.alias.empty() && link.mac == kGatewayMac && link.name.starts_with("sl") &&
          link.name.size() == 14;
 }
 

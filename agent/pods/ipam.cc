@@ -19,11 +19,6 @@ std::string seconds(int64_t ms) {
   return std::to_string((ms + 999) / 1000) + " s";
 }
 
-struct NodeRange {
-  Prefix cidr;
-  const std::string* node = nullptr;
-};
-
 }  // namespace
 
 void IpPools::set_ranges(std::span<const Prefix> pod_cidrs) {
@@ -184,33 +179,6 @@ Error IpPools::exhausted_error(bool ipv4, int64_t now_ms) const {
   }
   error.context += " fewer pods on this node or a larger pod CIDR helps";
   return error;
-}
-
-Status check_pod_cidrs(std::span<const NodeIntent> nodes) {
-  std::vector<NodeRange> ranges;
-  for (const NodeIntent& node : nodes) {
-    for (const Prefix& cidr : node.pod_cidrs) ranges.push_back({.cidr = cidr, .node = &node.name});
-  }
-  // Ranges nest or are apart; sorted, one that nests stands behind the one that holds it, and only
-  // such stand between.
-  std::ranges::sort(ranges, [](const NodeRange& a, const NodeRange& b) {
-    return a.cidr != b.cidr ? a.cidr < b.cidr : *a.node < *b.node;
-  });
-  std::string found;
-  size_t count = 0;
-  const NodeRange* widest = nullptr;
-  for (const NodeRange& range : ranges) {
-    if (widest == nullptr || !overlaps(widest->cidr, range.cidr)) {
-      widest = &range;
-      continue;
-    }
-    if (++count > 5) continue;
-    found += (found.empty() ? "" : "; ") + std::string("node ") + *widest->node + " " +
-             to_string(widest->cidr) + " and node " + *range.node + " " + to_string(range.cidr);
-  }
-  if (count == 0) return {};
-  if (count > 5) found += "; and " + std::to_string(count - 5) + " more";
-  return fail(ErrorCode::kInvalid, "spec.podCIDRs of nodes overlap: " + found);
 }
 
 }  // namespace sluice

@@ -93,8 +93,4 @@ class IpPools {
   uint64_t exhausted_total_ = 0;
 };
 
-// Refuses an intent in which the pod CIDRs of nodes overlap. kInvalid: names each pair of nodes and
-// their ranges. Thread: any; pure.
-Status check_pod_cidrs(std::span<const NodeIntent> nodes);
-
 }  // namespace sluice

@@ -31,7 +31,7 @@ LocalEndpoint endpoint_of(const CniRequest& request, int64_t now_ms) {
   endpoint.pod_uid = argument(request, "K8S_POD_UID");
   endpoint.host_device = host_device_name(key);
   endpoint.pod_mac = pod_mac(key);
-  endpoint.host_mac = kHostDeviceMac;
+  endpoint.host_mac = kGatewayMac;
   endpoint.created_unix_ms = now_ms;
   return endpoint;
 }

@@ -93,7 +93,7 @@ Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, Pod
 
 // A kill between creation and naming leaves a device of our name and MAC without an alias.
 bool is_ours(const LinkInfo& link, const EndpointKey& key) {
-  if (link.alias.empty()) return link.kind == "veth" && link.mac == kHostDeviceMac;
+  if (link.alias.empty()) return link.kind == "veth" && link.mac == kGatewayMac;
   const auto parsed = parse_endpoint_alias(link.alias);
   return parsed && key_of(*parsed) == key;
 }

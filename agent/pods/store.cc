@@ -57,7 +57,7 @@ Result<LocalEndpoint> decode_endpoint(const json& source) {
   }
   // Both follow from the key, so the file cannot contradict it.
   endpoint.pod_mac = pod_mac(key_of(endpoint));
-  endpoint.host_mac = kHostDeviceMac;
+  endpoint.host_mac = kGatewayMac;
   return endpoint;
 }
 

@@ -30,19 +30,24 @@ struct ct_entry {
 	__u64 bytes[2];
 	__u32 opener_identity;
 	__u32 replier_identity;
-	__u32 opener_ifindex;  /* host-side device where the opener is a pod of this node, else 0 */
-	__u32 replier_ifindex; /* the same of the other end */
-	__u32 policy_revision; /* under which the verdict was decided */
-	__u16 flags;	       /* CT_* */
-	__u8 state;	       /* CT_STATE_* */
-	__u8 hook;	       /* that created the row */
-	__u8 tcp_flags[2];     /* seen, by direction */
-	__be16 nat_port_be;    /* source translation: the node's port (or echo id), 0 until it is chosen */
-	__u32 pad;
+	__u32 opener_ifindex;	  /* host-side device where the opener is a pod of this node, else 0 */
+	__u32 replier_ifindex;	  /* the same of the other end */
+	__u32 policy_revision;	  /* under which the verdict was decided */
+	__u16 flags;		  /* CT_* */
+	__u8 state;		  /* CT_STATE_* */
+	__u8 hook;		  /* that created the row */
+	__u8 tcp_flags[2];	  /* seen, by direction */
+	__be16 nat_port_be;	  /* source translation: the node's port (or echo id), 0 until it is chosen */
+	__u32 route_ifindex;	  /* the node's route to the end that is elsewhere, as last looked up */
 	struct ip_addr nat_addr;  /* the node's address of the translation */
 	struct ip_addr peer_node; /* tunnel endpoint of the remote end, zero where the flow is not tunnelled */
+	struct ip_addr next_hop;  /* of the route, in the form of bpf_redir_neigh: IPv4 in the first 4 bytes */
+	__u64 route_until_ns;	  /* until when it is used without another look; 0: never looked up */
+	__u16 route_mtu;
+	__u8 route_family; /* AF_INET, AF_INET6: of the next hop */
+	__u8 pad[5];
 };
-ABI_ASSERT(sizeof(struct ct_entry) == 120);
+ABI_ASSERT(sizeof(struct ct_entry) == 152);
 ABI_ASSERT(ABI_OFFSETOF(ct_entry, opener_identity) == 56);
 ABI_ASSERT(ABI_OFFSETOF(ct_entry, nat_addr) == 88);
 
@@ -92,12 +97,12 @@ struct nat_row {
 };
 ABI_ASSERT(sizeof(struct nat_row) == 32);
 
-/* sl_frag: LRU hash. Ports of a fragmented datagram, from its first fragment. */
+/* sl_frag: LRU hash. Protocol and ports of a fragmented datagram, from its first fragment. */
 struct frag_key {
 	struct ip_addr src;
 	struct ip_addr dst;
 	__be32 id_be; /* IPv4 in the low half */
-	__u8 proto;
+	__u8 proto;   /* as the fragment header names it: IPv6 may have further headers behind, in the first fragment only */
 	__u8 pad[3];
 };
 ABI_ASSERT(sizeof(struct frag_key) == 40);
@@ -105,8 +110,10 @@ ABI_ASSERT(sizeof(struct frag_key) == 40);
 struct frag_ports {
 	__be16 sport_be;
 	__be16 dport_be;
+	__u8 proto; /* of the transport header */
+	__u8 pad[3];
 };
-ABI_ASSERT(sizeof(struct frag_ports) == 4);
+ABI_ASSERT(sizeof(struct frag_ports) == 8);
 
 /*
  * What the syscall program ct_sweep works on, its global variable `sweep` (memory shared with the agent): the agent

@@ -22,5 +22,7 @@
 
 /* At most one event per dropped flow and reason in this time. */
 #define DROP_REPORT_INTERVAL_NS 1000000000ULL
+/* A flow's route is looked up again after this time: a change of the node's routes needs nobody to tell. */
+#define ROUTE_LIFETIME_NS 500000000ULL
 /* An open flow reports its counters this often. */
 #define FLOW_REPORT_INTERVAL_NS 30000000000ULL

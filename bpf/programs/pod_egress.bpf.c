@@ -65,6 +65,7 @@ static __noinline bool decide_again(struct packet *pkt, struct ct_entry *entry, 
 		return true;
 	if (config.overlay && !(to->flags & (ADDRESS_LOCAL_POD | ADDRESS_THIS_NODE)))
 		entry->peer_node = to->flags & ADDRESS_TUNNEL ? to->node : (struct ip_addr){};
+	entry->route_until_ns = 0;
 	if (dir != CT_FROM_OPENER)
 		return true;
 	if (!policy__allows_egress(ep))
@@ -94,7 +95,7 @@ static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, st
 		return deliver__tunnel(skb, pkt, entry, HOOK);
 	if (config.translate && entry->flags & CT_TRANSLATE && dir == CT_FROM_OPENER)
 		deliver__mark(skb, MARK_TRANSLATE);
-	return deliver__route(skb, pkt, HOOK);
+	return deliver__route(skb, pkt, entry, HOOK);
 }
 
 /* An error about a packet that the pod received, or about one that it forwarded: goes where the flow's other end is. */

@@ -86,24 +86,62 @@ static __always_inline void deliver__fib_params(struct __sk_buff *skb, const str
 	}
 }
 
-/* By the node's routes and neighbours. What the lookup cannot settle (too long, unreachable) goes to the stack: it answers. */
-static __stage int deliver__route(struct __sk_buff *skb, struct packet *pkt, __u8 hook)
+/* Bytes of the largest packet that this will be on the wire, from the network header. */
+static __always_inline __u32 deliver__wire_len(struct __sk_buff *skb, const struct packet *pkt)
+{
+	if (likely(!skb->gso_size))
+		return pkt->len;
+	return skb->gso_size + pkt->l4_offset - L3_OFFSET + (pkt->proto == IPPROTO_TCP ? 20 : 8);
+}
+
+/*
+ * Looks the route up and keeps it in the flow's row. DELIVER_*: what the lookup cannot settle (too long, unreachable) is the
+ * stack's, which answers.
+ */
+#define DELIVER_ROUTE 0
+#define DELIVER_STACK 1
+#define DELIVER_BLACKHOLE 2
+
+static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry)
+{
+	struct bpf_fib_lookup fib = {};
+	__u32 len = deliver__wire_len(skb, pkt);
+	long rc;
+
+	deliver__fib_params(skb, pkt, &fib);
+	fib.tot_len = len > 0xffff ? 0xffff : len;
+	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (rc == BPF_FIB_LKUP_RET_BLACKHOLE)
+		return DELIVER_BLACKHOLE;
+	if (rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return DELIVER_STACK;
+	/* Another CPU may use the row meanwhile: it finds the old route, the new one, or none. */
+	entry->route_until_ns = 0;
+	__builtin_memcpy(&entry->next_hop, fib.ipv6_dst, sizeof(entry->next_hop)); /* a union: IPv4 too */
+	entry->route_ifindex = fib.ifindex;
+	entry->route_family = fib.family;
+	entry->route_mtu = fib.mtu_result;
+	entry->route_until_ns = now_ns() + ROUTE_LIFETIME_NS;
+	return DELIVER_ROUTE;
+}
+
+/* By the node's routes and neighbours. */
+static __stage int deliver__route(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry, __u8 hook)
 {
 	struct bpf_redir_neigh next = {};
-	struct bpf_fib_lookup fib = {};
-	long rc;
+	int rc = DELIVER_ROUTE;
 
 	if (pkt->hops <= 1)
 		return verdict__forward(skb, hook);
-	deliver__fib_params(skb, pkt, &fib);
-	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (rc == BPF_FIB_LKUP_RET_BLACKHOLE)
+	if (unlikely(now_ns() >= entry->route_until_ns || deliver__wire_len(skb, pkt) > entry->route_mtu))
+		rc = deliver__look_up(skb, pkt, entry);
+	if (unlikely(rc == DELIVER_BLACKHOLE))
 		return verdict__drop(skb, pkt, hook, DROP_NO_ROUTE);
-	if (rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (unlikely(rc == DELIVER_STACK))
 		return verdict__forward(skb, hook);
 	if (!packet__decrement_hops(skb, pkt))
 		return verdict__drop(skb, pkt, hook, DROP_WRITE_FAILED);
-	next.nh_family = fib.family;
-	__builtin_memcpy(next.ipv6_nh, fib.ipv6_dst, sizeof(next.ipv6_nh)); /* a union: holds the IPv4 next hop too */
-	return verdict__redirect(skb, pkt, hook, bpf_redirect_neigh(fib.ifindex, &next, sizeof(next), 0));
+	next.nh_family = entry->route_family;
+	__builtin_memcpy(next.ipv6_nh, &entry->next_hop, sizeof(next.ipv6_nh));
+	return verdict__redirect(skb, pkt, hook, bpf_redirect_neigh(entry->route_ifindex, &next, sizeof(next), 0));
 }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "agent/desired/pod_of.h"
+#include "agent/desired/prefix_map.h"
 #include "agent/desired/state.h"
 #include "agent/desired/uplinks.h"
 #include "bpf/abi/endpoint.h"
@@ -303,7 +304,7 @@ TEST_F(StateTest, StateChangesEvenWhereNumbersCannotBeSavedAndSavingIsTriedAgain
   ASSERT_FALSE(failed.has_value());
   EXPECT_THAT(failed.error().message(), HasSubstr("identities.json"));
   EXPECT_EQ(state->desired().identity_numbers.at("namespace=a"), 256U);
-  EXPECT_EQ(state->snapshot()->pods(), 1U);
+  EXPECT_EQ(state->desired().intent.pods.size(), 1U);
   std::filesystem::create_directory(folder_);
   const auto again = state->set_intent(intent({pod("a", "x")}));
   ASSERT_TRUE(again.has_value());
@@ -327,7 +328,6 @@ TEST_F(StateTest, RevisionGrowsOnlyWithChanges) {
   EXPECT_TRUE(state->remove_endpoint("sluice", "a-x", "eth0"));
 
   EXPECT_EQ(state->revision(), start + 5);
-  EXPECT_EQ(state->snapshot()->revision(), state->revision());
 }
 
 TEST_F(StateTest, EndpointsAreReplacedByKeyAndSortedByDevice) {
@@ -341,68 +341,6 @@ TEST_F(StateTest, EndpointsAreReplacedByKeyAndSortedByDevice) {
   for (const auto& each : state->desired().endpoints) order.push_back(each.ifindex);
 
   EXPECT_THAT(order, ElementsAre(3, 5, 9));
-  EXPECT_EQ(state->snapshot()->endpoint(12), nullptr);
-}
-
-TEST_F(StateTest, SnapshotKnowsWhoIsBehindAnAddress) {
-  auto state = open();
-  Intent cluster = intent({pod("a", "far", "n2"), pod("a", "here", "n1"), pod("h", "host", "n2")});
-  cluster.pods[0].addresses = {ip("10.2.0.5")};
-  cluster.pods[0].labels = {{"app", "far"}};
-  cluster.pods[0].workload_name = "far-set";
-  cluster.pods[1].addresses = {ip("10.1.0.99")};  // late news of an address that moved on
-  cluster.pods[2].host_network = true;
-  cluster.pods[2].addresses = {ip("192.0.2.2")};
-  cluster.nodes = {
-      {.name = "n1", .addresses = {ip("192.0.2.1")}, .pod_cidrs = {*parse_prefix("10.1.0.0/24")}},
-      {.name = "n2",
-       .addresses = {ip("192.0.2.2")},
-       .pod_cidrs = {*parse_prefix("10.2.0.0/24"), *parse_prefix("fd00:2::/64")}}};
-  ASSERT_TRUE(state->set_intent(cluster).has_value());
-  LocalEndpoint local = endpoint("a-here", 7);
-  local.ipv4 = ip("10.1.0.5");
-  local.ipv6 = ip("fd00:1::5");
-  state->upsert_endpoint(local);
-  state->set_host({}, {ip("192.0.2.1")});
-
-  const auto snapshot = state->snapshot();
-
-  EXPECT_EQ(snapshot->peer(ip("10.2.0.5")).pod_name, "far");
-  EXPECT_EQ(snapshot->peer(ip("10.2.0.5")).labels.at("app"), "far");
-  EXPECT_EQ(snapshot->peer(ip("10.2.0.5")).workload_name, "far-set");
-  EXPECT_EQ(snapshot->peer(ip("10.2.0.5")).node, "n2");
-  EXPECT_EQ(snapshot->identity_name(snapshot->peer(ip("10.2.0.5")).identity), "namespace=a");
-  EXPECT_EQ(snapshot->peer(ip("10.1.0.5")).pod_name, "here");
-  EXPECT_EQ(snapshot->peer(ip("fd00:1::5")).namespace_name, "a");
-  EXPECT_EQ(snapshot->peer(ip("192.0.2.1")).identity, static_cast<uint32_t>(IDENTITY_HOST));
-  EXPECT_EQ(snapshot->peer(ip("192.0.2.2")).identity, static_cast<uint32_t>(IDENTITY_REMOTE_NODE));
-  EXPECT_EQ(snapshot->peer(ip("192.0.2.2")).node, "n2");
-  EXPECT_EQ(snapshot->peer(ip("fd00:2::77")).identity, static_cast<uint32_t>(IDENTITY_UNMANAGED));
-  EXPECT_EQ(snapshot->peer(ip("fd00:2::77")).node, "n2");
-  EXPECT_EQ(snapshot->peer(ip("203.0.113.1")).identity, static_cast<uint32_t>(IDENTITY_WORLD));
-  ASSERT_NE(snapshot->endpoint(7), nullptr);
-  EXPECT_EQ(snapshot->endpoint(7)->endpoint.container_id, "a-here");
-  EXPECT_EQ(snapshot->identity_name(IDENTITY_WORLD), "world");
-  EXPECT_EQ(snapshot->identity_name(4000), "unknown-4000");
-}
-
-TEST_F(StateTest, SnapshotsOfOtherThreadsStayWhole) {
-  auto state = open();
-  std::atomic<bool> stop = false;
-  std::jthread reader([&] {
-    uint64_t last = 0;
-    while (!stop) {
-      const auto snapshot = state->snapshot();
-      EXPECT_GE(snapshot->revision(), last);
-      last = snapshot->revision();
-      for (const auto& [ifindex, view] : snapshot->endpoints())
-        EXPECT_EQ(view.endpoint.ifindex, ifindex);
-    }
-  });
-
-  for (uint32_t i = 1; i < 300; ++i)
-    state->upsert_endpoint(endpoint("c" + std::to_string(i % 7), i));
-  stop = true;
 }
 
 TEST(PrefixMap, LongestPrefixWins) {

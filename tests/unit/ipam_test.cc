@@ -168,34 +168,5 @@ TEST(IpPools, ClockThatWasSetBackDoesNotMakeAnAddressRestForYears) {
   EXPECT_EQ(next(pools, true, 31'000), "10.1.0.1");
 }
 
-TEST(CheckPodCidrs, OverlapNamesBothNodesAndRanges) {
-  const std::vector<NodeIntent> nodes{node("alpha", {"10.1.0.0/16", "fd00:1::/64"}),
-                                      node("beta", {"10.2.0.0/24"}),
-                                      node("gamma", {"10.1.7.0/24"})};
-
-  const Status checked = check_pod_cidrs(nodes);
-
-  ASSERT_FALSE(checked);
-  EXPECT_EQ(checked.error().code, ErrorCode::kInvalid);
-  EXPECT_THAT(checked.error().message(),
-              HasSubstr("node alpha 10.1.0.0/16 and node gamma 10.1.7.0/24"));
-  EXPECT_THAT(checked.error().message(), testing::Not(HasSubstr("beta")));
-}
-
-TEST(CheckPodCidrs, FindsAnOverlapBehindANestedRange) {
-  const std::vector<NodeIntent> nodes{node("a", {"10.0.0.0/8"}), node("b", {"10.1.0.0/24"}),
-                                      node("c", {"10.200.0.0/16"})};
-
-  EXPECT_THAT(check_pod_cidrs(nodes).error().message(),
-              HasSubstr("node a 10.0.0.0/8 and node c 10.200.0.0/16"));
-}
-
-TEST(CheckPodCidrs, ApartIsFine) {
-  const std::vector<NodeIntent> nodes{node("a", {"10.1.0.0/24", "fd00:1::/64"}),
-                                      node("b", {"10.1.1.0/24", "fd00:2::/64"})};
-
-  EXPECT_TRUE(check_pod_cidrs(nodes));
-}
-
 }  // namespace
 }  // namespace sluice

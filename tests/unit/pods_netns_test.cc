@@ -210,7 +210,7 @@ TEST_F(PodsNetns, AddMakesThePodsNetwork) {
   const auto outer = host->link(endpoints[0].host_device);
   ASSERT_TRUE(outer);
   EXPECT_TRUE(outer->up);
-  EXPECT_EQ(outer->mac, kHostDeviceMac);
+  EXPECT_EQ(outer->mac, kGatewayMac);
   EXPECT_EQ(parse_endpoint_alias(outer->alias)->pod_name, "web");
   Netlink inside = pod.netlink();
   EXPECT_TRUE(inside.link("lo")->up);

@@ -35,7 +35,7 @@ LocalEndpoint sample() {
   endpoint.ipv6 = *parse_address("fd00::2");
   endpoint.host_device = host_device_name(key_of(endpoint));
   endpoint.pod_mac = pod_mac(key_of(endpoint));
-  endpoint.host_mac = kHostDeviceMac;
+  endpoint.host_mac = kGatewayMac;
   return endpoint;
 }
 

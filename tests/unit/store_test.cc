@@ -53,7 +53,7 @@ PodState sample(uint32_t endpoints) {
     endpoint.ipv4 = *advance(*parse_address("10.1.0.1"), i);
     endpoint.ipv6 = *parse_address("fd00::1");
     endpoint.pod_mac = pod_mac(key_of(endpoint));
-    endpoint.host_mac = kHostDeviceMac;
+    endpoint.host_mac = kGatewayMac;
     endpoint.created_unix_ms = 1234567890123;
     state.endpoints.push_back(endpoint);
   }

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ring records: whatever the bytes are, decoding ends, and an event that it accepts has valid
+// fields.
+#include <cstdlib>
+#include <span>
+
+#include "agent/events/decoder.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto decoded = sluice::decode_event(std::as_bytes(std::span(data, size)));
+  if (decoded.outcome != sluice::DecodeOutcome::kEvent) return 0;
+  if (decoded.event.hook >= HOOK_MAX || decoded.event.reason >= DROP_REASON_MAX) std::abort();
+  return 0;
+}
