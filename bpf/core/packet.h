@@ -54,6 +54,7 @@ struct packet {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 is_icmp_error; /* carries the head of the packet that it is about */
+	__u8 fragment_proto; /* what the fragment header names; a later fragment's `proto` until its first one is found */
 };
 
 /* `len` bytes at `offset`, or NULL. Offset at most L4_OFFSET_MAX plus small constants. */
@@ -173,8 +174,15 @@ static __always_inline int packet__parse_ipv4(struct __sk_buff *skb, struct pack
 	if (unlikely(fragment & (IP_FLAG_MF | IP_OFFSET_MASK))) {
 		pkt->fragment = fragment & IP_OFFSET_MASK ? FRAGMENT_LATER : FRAGMENT_FIRST;
 		pkt->fragment_id_be = ip->id;
+		pkt->fragment_proto = ip->protocol;
 	}
 	return packet__parse_l4(skb, pkt);
+}
+
+static __always_inline bool packet__is_extension(__u8 proto)
+{
+	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_DSTOPTS ||
+	       proto == IPPROTO_FRAGMENT || proto == IPPROTO_AH;
 }
 
 /* Steps over one extension header at *offset. 1: stepped, 0: `pkt->proto` is no extension, below 0: a drop reason, negated. */
@@ -182,16 +190,8 @@ static __always_inline int packet__skip_extension(struct __sk_buff *skb, struct 
 {
 	__u8 *h;
 
-	switch (pkt->proto) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-	case IPPROTO_FRAGMENT:
-	case IPPROTO_AH:
-		break;
-	default:
+	if (!packet__is_extension(pkt->proto))
 		return 0;
-	}
 	if (*offset > L4_OFFSET_MAX)
 		return -DROP_IPV6_EXTENSION;
 	h = packet__need(skb, *offset, 8);
@@ -201,6 +201,7 @@ static __always_inline int packet__skip_extension(struct __sk_buff *skb, struct 
 		__u16 field = bpf_ntohs(*(__be16 *)(h + 2));
 
 		pkt->fragment_id_be = *(__be32 *)(h + 4);
+		pkt->fragment_proto = h[0];
 		if (field & 0xfff9) /* an atomic fragment (neither offset nor more) is a whole packet */
 			pkt->fragment = field & 0xfff8 ? FRAGMENT_LATER : FRAGMENT_FIRST;
 		*offset += 8;
