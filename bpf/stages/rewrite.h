@@ -32,6 +32,9 @@ static __always_inline int rewrite__addr(struct __sk_buff *skb, const struct pac
 
 		if (relative && packet__replace_ipv6_sum(skb, check, diff, flags))
 			return DROP_WRITE_FAILED;
+		/* No checksum absorbs the change: a sum of the whole packet that the card delivered must follow. */
+		if (!relative)
+			bpf_csum_update(skb, (__u32)diff);
 		if (bpf_skb_store_bytes(skb, L3_OFFSET + (source ? 8 : 24), to, sizeof(*to), 0))
 			return DROP_WRITE_FAILED;
 		return 0;
