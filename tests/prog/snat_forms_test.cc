@@ -187,21 +187,23 @@ class SnatSockets : public SnatForms {
 IN_BOTH_FAMILIES(SnatSockets);
 
 TEST_P(SnatSockets, S15_APortOfAUdpSocketIsNotTaken) {
-  set_range(kPort, kPort + 1);
+  set_range(kPort, kPort);
   const Fd socket = bound(SOCK_DGRAM);
 
-  EXPECT_EQ(port_of(Udp{7, 53}), kPort + 1);
+  expect_drop(out_from_a(frame(kFromA, out(), Udp{7, 53})), devices.uplink, HOOK_UPLINK_EGRESS,
+              DROP_SNAT_EXHAUSTED);
 }
 
 TEST_P(SnatSockets, S15_APortThatIsConnectedToTheSamePeerIsNotTaken) {
-  set_range(kPort, kPort + 1);
+  set_range(kPort, kPort);
   const Fd udp = bound(SOCK_DGRAM);
   const Fd tcp = bound(SOCK_STREAM);
   connect_to(udp, w.outside, 53);
   connect_to(tcp, w.outside, 443);
 
-  EXPECT_EQ(port_of(Udp{7, 53}), kPort + 1);
-  EXPECT_EQ(port_of(Tcp{.sport = 7, .dport = 443}), kPort + 1);
+  for (const Transport& one : {Transport(Udp{7, 53}), Transport(Tcp{.sport = 7, .dport = 443})})
+    EXPECT_EQ(out_from_a(frame(kFromA, out(), one)).verdict, kShot);
+  EXPECT_EQ(rig.drops(devices.uplink, HOOK_UPLINK_EGRESS, DROP_SNAT_EXHAUSTED).packets, 2U);
 }
 
 TEST_P(SnatSockets, S15_APortThatIsConnectedToAnotherPeerIsFree) {
