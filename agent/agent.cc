@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "agent/compile/compile.h"
@@ -90,6 +91,7 @@ Status Agent::open_datapath() {
   auto state = DesiredState::open(config_.node, config_.state_dir);
   if (!state) return fail(state.error());
   state_ = std::move(*state);
+  last_intent_ = std::make_unique<LastIntent>(config_.state_dir);
   // Rows without it would cut off what flows through the overlay until the second apply.
   (void)state_->set_overlay_ifindex(datapath_->overlay_ifindex());
   conditions_.set("datapath", false, "the first sync has not been applied yet");
@@ -210,6 +212,9 @@ Status Agent::open_faces() {
 void Agent::take_intent(Intent intent, const std::vector<SourceProblem>& problems) {
   for (const auto& problem : problems) spdlog::warn("{}", to_string(problem));
   intent_problems_ = problems.size();
+  intent = last_intent_->judge(std::move(intent), !problems.empty());
+  if (const auto& saved = last_intent_->saved(); !saved)
+    spdlog::warn("{}", saved.error().message());
   const NodeIntent* self = find_node(intent, config_.node.node_name);
   std::string wrong;
   if (self == nullptr) {
@@ -222,7 +227,8 @@ void Agent::take_intent(Intent intent, const std::vector<SourceProblem>& problem
     if (problems.size() > 1) wrong += " (and " + std::to_string(problems.size() - 1) + " more)";
   }
   conditions_.set("intent", wrong.empty(), wrong);
-  pods_->set_pod_cidrs(self == nullptr ? std::vector<Prefix>{} : self->pod_cidrs);
+  // A Node that is gone for a moment must not make the ranges forget what rests in them.
+  if (self != nullptr) pods_->set_pod_cidrs(self->pod_cidrs);
   if (auto changed = state_->set_intent(std::move(intent)); !changed) {
     spdlog::warn("{}; it is tried again with the next change", changed.error().message());
   }
@@ -266,6 +272,12 @@ void Agent::take_host() {
                       ? "no device carries a default route or this node's InternalIP: set devices"
                       : "");
   if (state_->set_host(std::move(uplinks), find_host_addresses(network))) mark_dirty();
+  // Somebody took our overlay device away: apply makes it anew.
+  const uint32_t overlay = state_->desired().overlay_ifindex;
+  const bool lost =
+      overlay != 0 && std::none_of(network.links.begin(), network.links.end(),
+                                   [&](const LinkInfo& link) { return link.ifindex == overlay; });
+  if (lost) mark_dirty();
 }
 
 uint64_t Agent::take_endpoints() {
@@ -319,7 +331,7 @@ void Agent::reconcile() {
   }
   applied_revision_ = revision;
   pods_->applied(revision, failed);
-  if (!ready_) become_ready();
+  if (!ready_) become_ready(report);
 }
 
 void Agent::judge(const ApplyReport& report) {
@@ -332,23 +344,31 @@ void Agent::judge(const ApplyReport& report) {
   spdlog::error("apply: {} objects failed: {}", report.failed, status.error().message());
 }
 
-void Agent::become_ready() {
+void Agent::become_ready(const ApplyReport& report) {
   const NodeIntent* self = find_node(state_->desired().intent, config_.node.node_name);
   if (self == nullptr || self->pod_cidrs.empty()) return;
-  if (config_.install_cni) {
-    InstallSettings settings;
-    settings.binary = config_.cni_binary;
-    settings.bin_dir = config_.cni_bin_dir;
-    settings.conf_dir = config_.cni_conf_dir;
-    settings.socket = config_.run_dir + "/agent.sock";
-    settings.queue_dir = config_.state_dir + "/cni-queue";
-    auto installed = install_cni(settings);
-    conditions_.set("cni", installed.has_value(), installed ? "" : installed.error().message());
-    if (!installed) spdlog::error("install the CNI plugin: {}", installed.error().message());
-  }
+  // An object of one device concerns one pod; what has no device concerns them all.
+  const bool node_failed = std::any_of(report.errors.begin(), report.errors.end(),
+                                       [](const ObjectError& error) { return error.ifindex == 0; });
+  if (node_failed) return;
+  install();
   ready_ = true;
   spdlog::info("ready: node {}, {} pods, attached by {}", config_.node.node_name,
                state_->desired().endpoints.size(), datapath_->attach_mode());
+}
+
+// Again with every audit: somebody may have removed the files, or the first time may have failed.
+void Agent::install() {
+  if (!config_.install_cni) return;
+  InstallSettings settings;
+  settings.binary = config_.cni_binary;
+  settings.bin_dir = config_.cni_bin_dir;
+  settings.conf_dir = config_.cni_conf_dir;
+  settings.socket = config_.run_dir + "/agent.sock";
+  settings.queue_dir = config_.state_dir + "/cni-queue";
+  auto installed = install_cni(settings);
+  conditions_.set("cni", installed.has_value(), installed ? "" : installed.error().message());
+  if (!installed) spdlog::error("install the CNI plugin: {}", installed.error().message());
 }
 
 void Agent::publish() {
@@ -385,6 +405,10 @@ void Agent::audit() {
           report.written + report.deleted);
     }
     judge(report);
+    if (state_->set_overlay_ifindex(datapath_->overlay_ifindex())) mark_dirty();
+    // What failed before is tried again, the first sync included.
+    if (!report.ok() || !ready_) mark_dirty();
+    if (ready_) install();
     audit();
   });
 }

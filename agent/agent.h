@@ -16,6 +16,7 @@
 #include "agent/apply/datapath.h"
 #include "agent/config/config.h"
 #include "agent/control/standalone.h"
+#include "agent/desired/last_intent.h"
 #include "agent/desired/state.h"
 #include "agent/enrich/enricher.h"
 #include "agent/events/reader.h"
@@ -61,7 +62,8 @@ class Agent {
   void mark_dirty();
   void reconcile();
   void judge(const ApplyReport& report);
-  void become_ready();
+  void become_ready(const ApplyReport& report);
+  void install();
   void publish();
   void age_conntrack();
   void audit();
@@ -79,6 +81,7 @@ class Agent {
   std::unique_ptr<Datapath> datapath_;
   std::unique_ptr<EndpointProbe> probe_;
   std::unique_ptr<DesiredState> state_;
+  std::unique_ptr<LastIntent> last_intent_;
   std::unique_ptr<PodService> pods_;
   std::unique_ptr<StandaloneSource> source_;
 

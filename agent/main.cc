@@ -8,6 +8,7 @@
 #include <array>
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "agent/agent.h"
 #include "agent/config/flags.h"
 #include "agent/pods/installer.h"
+#include "lib/frame/frame.h"
 #include "version.h"
 
 namespace sluice {
@@ -69,7 +71,7 @@ Status remove_state(const std::string& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const auto name = entry.path().filename().string();
     const bool ours = name == "cni-queue" || name.rfind("pods.json", 0) == 0 ||
-                      name.rfind("identities.json", 0) == 0;
+                      name.rfind("identities.json", 0) == 0 || name.rfind("intent.json", 0) == 0;
     if (ours &&
         std::filesystem::remove_all(entry.path(), error) == static_cast<std::uintmax_t>(-1)) {
       return fail(from_errno("remove " + entry.path().string(), error.value()));
@@ -80,6 +82,12 @@ Status remove_state(const std::string& folder) {
 }
 
 int clean(const AgentConfig& config) {
+  const std::string socket = config.run_dir + "/agent.sock";
+  const auto running = call(socket, kServiceAdmin, "", std::chrono::milliseconds(1000));
+  if (running || running.error().code != ErrorCode::kUnavailable) {
+    std::cerr << "sluice-agent: an agent serves " << socket << " on this node: stop it first\n";
+    return EXIT_FAILURE;
+  }
   int code = EXIT_SUCCESS;
   InstallSettings cni;
   cni.bin_dir = config.cni_bin_dir;

@@ -157,10 +157,14 @@ void Datapath::Parts::load(const datapath_config& wanted, ApplyReport& report) {
 }
 
 void Datapath::Parts::attach(const Rows& rows, ApplyReport& report) {
-  if (!programs) return;
   for (const auto& [ifindex, role] : rows.attachments) {
     for (const Direction direction : kDirections) {
       const Slot slot{.ifindex = ifindex, .direction = direction};
+      if (!programs) {
+        record(report, slot_text(slot), ifindex,
+               Error{.code = ErrorCode::kUnavailable, .context = "the programs are not loaded"});
+        continue;
+      }
       const auto done = attacher->attach(slot, (*programs)[hook_at(role, direction)]);
       if (!done) record(report, slot_text(slot), ifindex, done.error());
       if (done && *done) report.written++;
@@ -187,7 +191,7 @@ ApplyReport Datapath::Parts::apply(const Rows& rows) {
   identities->write(identity_content(rows), report);
   endpoints->write(content_of(rows.endpoints), report);
   devices->write(content_of(rows.devices), report);
-  if (rows.needs_overlay) overlay.ensure(rows.pod_mtu, report);
+  if (rows.needs_overlay) overlay.ensure(rows.pod_route_mtu, report);
   settings.write(rows, report);
   write_node(rows.node, report);
   load(rows.config, report);

@@ -72,8 +72,9 @@ void add_revision(Rows& rows) {
     for (const uint8_t byte : bytes) hash = (hash ^ byte) * 16777619U;
   };
   for (const auto& [prefix, row] : rows.identities) {
+    if ((row.flags & (ADDRESS_REMOTE_POD | ADDRESS_REMOTE_NODE)) == 0) continue;
     // A pod's own row repeats its node's way.
-    if (row.identity != IDENTITY_UNMANAGED && row.identity != IDENTITY_REMOTE_NODE) continue;
+    if ((row.flags & ADDRESS_REMOTE_POD) != 0 && prefix.length == 128) continue;
     mix(prefix.address.bytes);
     mix(row.node.bytes);
     mix(std::array{prefix.length, static_cast<uint8_t>(row.flags)});

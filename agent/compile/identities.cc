@@ -47,6 +47,9 @@ void Table::add_fixed_ranges() {
   set(range("0.0.0.0/0"), IDENTITY_WORLD, translate());
   set(range("::/0"), IDENTITY_WORLD, translate());
   for (const Prefix& prefix : desired_.settings.no_translate) set(prefix, IDENTITY_WORLD, 0);
+  // Nobody's: what a pod sends there is refused, wherever the node's own routes would take it.
+  for (const char* text : {"0.0.0.0/8", "127.0.0.0/8", "169.254.1.1/32", "::/128", "::1/128"})
+    set(range(text), IDENTITY_UNKNOWN, 0);
   // Never leave the link: the host's stack knows what to do with them.
   for (const char* text : {"fe80::/10", "ff00::/8", "224.0.0.0/4"})
     set(range(text), IDENTITY_HOST, ADDRESS_THIS_NODE);

@@ -102,7 +102,7 @@ struct frag_key {
 	struct ip_addr src;
 	struct ip_addr dst;
 	__be32 id_be; /* IPv4 in the low half */
-	__u8 proto;   /* as the fragment header names it: IPv6 may have further headers behind, in the first fragment only */
+	__u8 proto; /* as the fragment header names it: IPv6 may have further headers behind, in the first fragment only */
 	__u8 pad[3];
 };
 ABI_ASSERT(sizeof(struct frag_key) == 40);

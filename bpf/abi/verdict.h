@@ -11,21 +11,24 @@
 #define DROP_REASONS(X)                                                                                                \
 	X(NO_ENDPOINT, 1, 203, "the device belongs to no pod: its CNI ADD has not finished, or its pod is gone")       \
 	X(INVALID_PACKET, 2, 134, "a header is truncated or contradicts itself")                                       \
-	X(UNSUPPORTED_L2, 3, 166, "the frame is neither ARP, IPv4 nor IPv6, carries a VLAN tag, or that family is off on this node")       \
+	X(UNSUPPORTED_L2, 3, 166,                                                                                      \
+	  "the frame is neither ARP, IPv4 nor IPv6, carries a VLAN tag, or that family is off on this node")           \
 	X(SPOOFED_SOURCE, 4, 132, "the source address does not belong to the sender")                                  \
 	X(NOT_THE_GATEWAY, 5, 150, "the pod asked for a neighbour that is not its gateway, or announced one")          \
 	X(IPV6_EXTENSION, 6, 156, "more IPv6 extension headers than are walked, or an unknown one")                    \
 	X(FRAGMENT_UNKNOWN, 7, 175, "a later fragment came before the first one, or its first was dropped")            \
 	X(CT_FULL, 8, 155, "the conntrack or translation table is full: raise conntrack.maxEntries")                   \
 	X(POLICY_DENY, 9, 133, "a network policy isolates the pod and no rule allows the flow")                        \
-	X(NO_IDENTITY, 10, 171, "no row covers the peer's address: the agent has not finished its first sync")         \
+	X(NO_IDENTITY, 10, 171,                                                                                        \
+	  "no row covers the peer: no first sync yet, or an address that is nobody's (loopback, the gateway)")         \
 	X(NO_ROUTE, 11, 169, "the node has no route to the destination")                                               \
 	X(ENDPOINT_GONE, 12, 151, "the local pod that owned the destination address is gone")                          \
 	X(SNAT_EXHAUSTED, 13, 167,                                                                                     \
 	  "every tried source port to this destination is taken: widen snat.portMin..portMax")                         \
 	X(SNAT_NO_ADDRESS, 14, 204, "the uplink has no address of this family to translate to")                        \
 	X(TUNNEL_FAILED, 15, 141, "the encapsulation metadata could not be set")                                       \
-	X(TUNNEL_UNKNOWN_NODE, 16, 172, "an encapsulated packet came from an address that does not own its source")    \
+	X(TUNNEL_UNKNOWN_NODE, 16, 172,                                                                                \
+	  "the packet did not come from, or not by the tunnel of, the node that owns its source")                      \
 	X(WRITE_FAILED, 17, 141, "a helper refused to change the packet")                                              \
 	X(NOT_FOR_POD, 18, 151, "the frame or address handed to the pod's device is not the pod's")                    \
 	X(FLOW_UNKNOWN, 19, 163, "a packet to be translated belongs to no flow that conntrack knows")

@@ -26,7 +26,7 @@ static __noinline int open_flow(struct __sk_buff *skb, struct packet *pkt, struc
 	struct ct_ends ends = { .hook = HOOK, .opener_ifindex = skb->ifindex };
 	struct endpoint_row *peer;
 
-	if (!to || !node)
+	if (!to || !to->identity || !node)
 		return DROP_NO_IDENTITY;
 	if (!policy__allows_egress(ep))
 		return DROP_POLICY_DENY;
@@ -78,15 +78,19 @@ static __noinline bool decide_again(struct packet *pkt, struct ct_entry *entry, 
 }
 
 /* To the far end of the flow. */
-static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry, __u8 dir)
+static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, struct flow *flow, __u8 dir)
 {
+	struct ct_entry *entry = flow->entry;
 	__u32 ifindex = dir == CT_FROM_OPENER ? entry->replier_ifindex : entry->opener_ifindex;
 	struct endpoint_row *peer;
 
 	if (ifindex) {
 		peer = endpoint__lookup(ifindex);
-		if (!peer)
+		if (!peer) {
+			if (!pkt->is_icmp_error)
+				ct__delete(pkt, flow); /* the next packet finds who has the address now */
 			return verdict__drop(skb, pkt, HOOK, DROP_ENDPOINT_GONE);
+		}
 		return deliver__local(skb, pkt, peer, ifindex, HOOK);
 	}
 	if (entry->flags & CT_HOST)
@@ -114,7 +118,7 @@ static __noinline int send_icmp_error(struct __sk_buff *skb, struct packet *pkt)
 	if (!flow.entry)
 		return verdict__drop(skb, pkt, HOOK, DROP_FLOW_UNKNOWN);
 	/* The quote went the other way than the error goes. */
-	return deliver(skb, pkt, flow.entry, flow.dir == CT_FROM_OPENER ? CT_FROM_REPLIER : CT_FROM_OPENER);
+	return deliver(skb, pkt, &flow, flow.dir == CT_FROM_OPENER ? CT_FROM_REPLIER : CT_FROM_OPENER);
 }
 
 static __always_inline int neighbour(struct __sk_buff *skb, struct packet *pkt, int rc)
@@ -190,5 +194,5 @@ int pod_egress(struct __sk_buff *skb)
 			return verdict__drop(skb, &pkt, HOOK, DROP_POLICY_DENY);
 		ct__account(skb, &pkt, &flow, HOOK, config.events);
 	}
-	return deliver(skb, &pkt, flow.entry, flow.dir);
+	return deliver(skb, &pkt, &flow, flow.dir);
 }

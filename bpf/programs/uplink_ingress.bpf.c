@@ -62,8 +62,11 @@ static __always_inline int receive_new(struct __sk_buff *skb, struct packet *pkt
 	int rc;
 
 	in.pod_ifindex = local_pod(&pkt->dst, &is_ours);
-	if (!is_ours)
-		return verdict__forward(skb, HOOK);
+	if (!is_ours) {
+		/* To the node itself: whoever reaches the tunnel's port must not speak for others there either. */
+		rc = overlay ? ingress__check_outer(skb, pkt) : 0;
+		return rc ? verdict__drop(skb, pkt, HOOK, rc) : verdict__forward(skb, HOOK);
+	}
 	if (!ports_known)
 		return verdict__drop(skb, pkt, HOOK, DROP_FRAGMENT_UNKNOWN);
 	rc = ingress__open(skb, pkt, &in, &flow);
@@ -76,19 +79,23 @@ static __always_inline int receive_new(struct __sk_buff *skb, struct packet *pkt
 	return deliver(skb, pkt, in.pod_ifindex);
 }
 
-static __always_inline int receive_known(struct __sk_buff *skb, struct packet *pkt, struct flow *flow)
+static __always_inline int receive_known(struct __sk_buff *skb, struct packet *pkt, struct flow *flow, bool overlay)
 {
 	struct ct_entry *entry = flow->entry;
 	__u32 ifindex = flow->dir == CT_FROM_OPENER ? entry->replier_ifindex : entry->opener_ifindex;
 	struct endpoint_row *ep;
 
-	if (!ifindex)
-		return verdict__forward(skb, HOOK);
 	if (unlikely(ct__sender_ifindex(flow)))
 		return verdict__drop(skb, pkt, HOOK, DROP_SPOOFED_SOURCE); /* a flow between pods of this node */
+	if (overlay && !ingress__is_from(skb, &entry->peer_node) && ingress__check_outer(skb, pkt))
+		return verdict__drop(skb, pkt, HOOK, DROP_TUNNEL_UNKNOWN_NODE);
+	if (!ifindex)
+		return verdict__forward(skb, HOOK);
 	ep = endpoint__lookup(ifindex);
-	if (!ep)
+	if (!ep) {
+		ct__delete(pkt, flow); /* the next packet finds who has the address now */
 		return verdict__drop(skb, pkt, HOOK, DROP_ENDPOINT_GONE);
+	}
 	if (!ingress__still_allowed(entry, ep, flow->dir))
 		return verdict__drop(skb, pkt, HOOK, DROP_POLICY_DENY);
 	ct__account(skb, pkt, flow, HOOK, config.events);
@@ -105,24 +112,29 @@ int uplink_ingress(struct __sk_buff *skb)
 	int rc;
 
 	verdict__seen(skb, HOOK);
-	if (unlikely(!node) || packet__parse(skb, &pkt, config.ipv4, config.ipv6))
+	if (unlikely(!node))
 		return verdict__forward(skb, HOOK);
 	overlay = config.overlay && skb->ifindex == node->overlay_ifindex;
+	rc = packet__parse(skb, &pkt, config.ipv4, config.ipv6);
+	if (unlikely(rc))
+		return overlay ? verdict__drop(skb, &pkt, HOOK, rc) : verdict__forward(skb, HOOK);
 	ports_known = !fragment__ports(&pkt);
 	if (config.translate && likely(ports_known)) {
 		rc = snat__reverse(skb, &pkt, node);
 		if (unlikely(rc))
 			return verdict__drop(skb, &pkt, HOOK, rc);
 	}
-	if (addr__equal(&pkt.dst, &node->tunnel_source))
+	if (!overlay && addr__equal(&pkt.dst, &node->tunnel_source))
 		return verdict__forward(skb, HOOK);
-	if (unlikely(pkt.is_icmp_error))
-		return receive_icmp_error(skb, &pkt);
+	if (unlikely(pkt.is_icmp_error)) {
+		rc = overlay ? ingress__check_outer(skb, &pkt) : 0;
+		return rc ? verdict__drop(skb, &pkt, HOOK, rc) : receive_icmp_error(skb, &pkt);
+	}
 	ct__lookup(&pkt, &flow);
 	if (unlikely(flow.entry && ct__is_reopened(&pkt, flow.entry))) {
 		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry))
 		return receive_new(skb, &pkt, overlay, ports_known);
-	return receive_known(skb, &pkt, &flow);
+	return receive_known(skb, &pkt, &flow, overlay);
 }

@@ -91,6 +91,9 @@ static __always_inline __u8 ct__next_state(const struct packet *pkt, const struc
 		return state;
 	if (pkt->tcp_flags & TCP_RST)
 		return CT_STATE_CLOSED;
+	/* Who has reset sends no more: it was forged, or its receiver did not take it (RFC 5961). */
+	if (unlikely(state == CT_STATE_CLOSED && entry->tcp_flags[dir] & TCP_RST && !(pkt->tcp_flags & TCP_SYN)))
+		return CT_STATE_ESTABLISHED;
 	if (entry->tcp_flags[0] & entry->tcp_flags[1] & TCP_FIN)
 		return CT_STATE_CLOSED;
 	if ((entry->tcp_flags[0] | entry->tcp_flags[1]) & TCP_FIN)
@@ -118,6 +121,10 @@ static __always_inline void ct__account(struct __sk_buff *skb, const struct pack
 	kind = EVENT_FLOW_UPDATE;
 	if (after != before) {
 		entry->state = after;
+		if (before == CT_STATE_CLOSED && after == CT_STATE_ESTABLISHED) {
+			entry->tcp_flags[dir] &= ~TCP_RST;
+			entry->flags &= ~CT_CLOSE_REPORTED;
+		}
 		if (after == CT_STATE_CLOSED)
 			kind = EVENT_FLOW_CLOSE;
 	}

@@ -22,7 +22,8 @@ static __stage int fragment__track(struct packet *pkt)
 		bpf_map_update_elem(&sl_frag, &key, &ports, BPF_ANY);
 		return 0;
 	}
-	if (!packet__has_ports(pkt->proto) && !packet__is_icmp(pkt) && !(pkt->is_v6 && packet__is_extension(pkt->proto)))
+	if (!packet__has_ports(pkt->proto) && !packet__is_icmp(pkt) &&
+	    !(pkt->is_v6 && packet__is_extension(pkt->proto)))
 		return 0;
 	known = bpf_map_lookup_elem(&sl_frag, &key);
 	if (!known)

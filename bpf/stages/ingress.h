@@ -21,17 +21,33 @@ static __always_inline bool ingress__tunnel_remote(struct __sk_buff *skb, struct
 	return true;
 }
 
-/* A packet from outside must not claim an address of this node; one from the overlay, not one of a node that did not send it. */
-static __always_inline int ingress__check_source(struct __sk_buff *skb, const struct identity_row *from, bool overlay,
-						 struct ip_addr *remote)
+/* The packet was encapsulated by this node. */
+static __always_inline bool ingress__is_from(struct __sk_buff *skb, const struct ip_addr *node)
+{
+	struct ip_addr remote = {};
+
+	return ingress__tunnel_remote(skb, &remote) && addr__equal(&remote, node);
+}
+
+/*
+ * A packet from outside must not claim an address of this node; one from the overlay, not one of a node that did not send
+ * it; one from the wire, not one of a pod that is behind the overlay.
+ */
+static __always_inline int ingress__check_source(struct __sk_buff *skb, const struct identity_row *from, bool overlay)
 {
 	if (from->flags & (ADDRESS_LOCAL_POD | ADDRESS_THIS_NODE))
 		return DROP_SPOOFED_SOURCE;
-	if (!overlay)
-		return 0;
-	if (!ingress__tunnel_remote(skb, remote) || !addr__equal(remote, &from->node))
+	if (overlay ? !ingress__is_from(skb, &from->node) : !!(from->flags & ADDRESS_TUNNEL))
 		return DROP_TUNNEL_UNKNOWN_NODE;
 	return 0;
+}
+
+/* The same for a packet of the overlay by its own addresses. 0, or a drop reason. */
+static __stage int ingress__check_outer(struct __sk_buff *skb, struct packet *pkt)
+{
+	struct identity_row *from = identity__lookup(&pkt->src);
+
+	return from ? ingress__check_source(skb, from, true) : DROP_NO_IDENTITY;
 }
 
 /* What the caller knows of where the packet came in and where it goes. */
@@ -54,13 +70,16 @@ static __stage int ingress__open(struct __sk_buff *skb, struct packet *pkt, stru
 
 	if (!ep)
 		return DROP_ENDPOINT_GONE;
-	if (!from || !node)
+	if (!from || !from->identity || !node)
 		return DROP_NO_IDENTITY;
 	ends.peer_node = from->flags & ADDRESS_TUNNEL ? from->node : (struct ip_addr){};
 	if (in->from_outside) {
-		rc = ingress__check_source(skb, from, in->overlay, &ends.peer_node);
+		rc = ingress__check_source(skb, from, in->overlay);
 		if (rc)
 			return rc;
+		if (in->overlay)
+			ends.peer_node =
+				from->node; /* also where the sender is that node itself: the answer goes back inside */
 	}
 	if (!policy__allows_ingress(ep, from->identity))
 		return DROP_POLICY_DENY;

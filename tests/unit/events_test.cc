@@ -131,7 +131,7 @@ TEST(EventDecoder, NeverLetsAnUnlistedValueThroughRandomBytes) {
       bytes[2] = static_cast<std::byte>(random() % 160);
       bytes[3] = std::byte{0};
     }
-    if (bytes.size() > 58 && round % 4 == 0) {
+    if (bytes.size() >= sizeof(flow_event) && round % 4 == 0) {
       bytes[offsetof(flow_event, hook)] = static_cast<std::byte>(random() % 6);
       bytes[offsetof(flow_event, is_reply)] = static_cast<std::byte>(random() % 3);
       bytes[offsetof(flow_event, ct_state)] = static_cast<std::byte>(random() % 6);

@@ -25,13 +25,6 @@ Address address(const char* text) {
   return *parse_address(text);
 }
 
-NodeIntent node(const char* name, std::initializer_list<const char*> cidrs) {
-  NodeIntent intent;
-  intent.name = name;
-  intent.pod_cidrs = ranges(cidrs);
-  return intent;
-}
-
 TEST(IpPools, HandsOutAscendingWithoutNetworkAndBroadcast) {
   IpPools pools;
   pools.set_ranges(ranges({"10.1.0.0/30"}));
