@@ -29,7 +29,8 @@ std::string program_name(uint32_t id) {
 
 bool attached_by_tcx(uint32_t ifindex, bpf_attach_type hook, std::string_view program) {
   std::array<uint32_t, kProgramsPerHookMax> ids{};
-  LIBBPF_OPTS(bpf_prog_query_opts, query);
+  bpf_prog_query_opts query = {};
+  query.sz = sizeof(query);
   query.prog_ids = ids.data();
   query.prog_cnt = ids.size();
   if (bpf_prog_query_opts(static_cast<int>(ifindex), hook, &query) != 0) return false;
@@ -38,10 +39,12 @@ bool attached_by_tcx(uint32_t ifindex, bpf_attach_type hook, std::string_view pr
 }
 
 bool attached_by_clsact(uint32_t ifindex, bpf_tc_attach_point point, std::string_view program) {
-  LIBBPF_OPTS(bpf_tc_hook, hook);
+  bpf_tc_hook hook = {};
+  hook.sz = sizeof(hook);
   hook.ifindex = static_cast<int>(ifindex);
   hook.attach_point = point;
-  LIBBPF_OPTS(bpf_tc_opts, filter);
+  bpf_tc_opts filter = {};
+  filter.sz = sizeof(filter);
   filter.handle = kFilterHandle;
   filter.priority = kFilterPriority;
   return bpf_tc_query(&hook, &filter) == 0 && program_name(filter.prog_id) == program;

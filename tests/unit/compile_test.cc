@@ -151,7 +151,9 @@ TEST(CompileIdentities, AutoRoutingUsesTheOverlayOnlyOffTheSubnet) {
   EXPECT_EQ(row(rows, "fd00:3::5/128"), "256 remote-pod|tunnel if=0 node=198.51.100.3");
   EXPECT_EQ(row(rows, "10.1.0.5/32"), "257 local-pod if=11");
   EXPECT_EQ(row(rows, "fd00:1::5/128"), "257 local-pod if=11");
-  EXPECT_EQ(rows.identities.size(), 22U);
+  for (const char* nobodys : {"0.0.0.0/8", "127.0.0.0/8", "169.254.1.1/32", "::/128", "::1/128"})
+    EXPECT_EQ(rows.identities.at(cidr(nobodys)).identity, static_cast<uint32_t>(IDENTITY_UNKNOWN));
+  EXPECT_EQ(rows.identities.size(), 27U);
 }
 
 TEST(CompileIdentities, NativeRoutingNeverTunnels) {
