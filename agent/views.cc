@@ -15,6 +15,16 @@ namespace sluice {
 
 namespace {
 
+struct Named {
+  uint32_t number;
+  const char* label;
+};
+
+#define X(name, number, label) Named{(number), (label)},
+constexpr std::array kHooks{HOOKS(X)};
+constexpr std::array kVerdicts{VERDICTS(X)};
+#undef X
+
 constexpr std::array kEventKinds{"unknown", "open", "update", "close", "drop"};
 
 std::string device_name(uint32_t ifindex) {
@@ -46,20 +56,18 @@ std::vector<HookVerdictCount> hook_counts(const DatapathReader& reader) {
   std::vector<HookVerdictCount> counts;
   const auto verdicts = reader.verdicts();
   if (!verdicts) return counts;
-#define X(hook_id, hook_number, hook_label)                                                    \
-  for (const auto& [number, label] :                                                           \
-       {std::pair{VERDICT_SEEN, "seen"}, std::pair{VERDICT_FORWARDED, "forwarded"},            \
-        std::pair{VERDICT_REDIRECTED, "redirected"}, std::pair{VERDICT_DROPPED, "dropped"}}) { \
-    counts.push_back(HookVerdictCount{.hook = hook_label,                                      \
-                                      .verdict = label,                                        \
-                                      .packets = (*verdicts)[hook_number][number].packets});   \
+  for (const Named& hook : kHooks) {
+    for (const Named& verdict : kVerdicts) {
+      counts.push_back(
+          HookVerdictCount{.hook = hook.label,
+                           .verdict = verdict.label,
+                           .packets = verdicts->at(hook.number).at(verdict.number).packets});
+    }
   }
-  HOOKS(X)
-#undef X
   return counts;
 }
 
-std::vector<::sluice::LabelledCount> loss_counts(const DatapathReader& reader) {
+std::vector<LabelledCount> loss_counts(const DatapathReader& reader) {
   std::vector<LabelledCount> counts;
   const auto losses = reader.event_losses();
   if (!losses) return counts;

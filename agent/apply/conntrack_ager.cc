@@ -110,7 +110,8 @@ Result<size_t> ConntrackAger::State::sweep(const std::vector<ct_key>& keys) {
     const size_t count = std::min<size_t>(CT_SWEEP_BATCH, keys.size() - start);
     std::copy_n(keys.begin() + static_cast<ptrdiff_t>(start), count, arguments.keys);
     arguments.count = static_cast<uint32_t>(count);
-    LIBBPF_OPTS(bpf_test_run_opts, run);
+    bpf_test_run_opts run = {};
+    run.sz = sizeof(run);
     if (bpf_prog_test_run_opts(program, &run) != 0) return fail(from_errno("run ct_sweep"));
     removed += arguments.removed;
   }

@@ -29,7 +29,7 @@ std::string program_name(uint32_t id) {
 
 bool attached_by_tcx(uint32_t ifindex, bpf_attach_type hook, std::string_view program) {
   std::array<uint32_t, kProgramsPerHookMax> ids{};
-  bpf_prog_query_opts query = {};
+  struct bpf_prog_query_opts query = {};
   query.sz = sizeof(query);
   query.prog_ids = ids.data();
   query.prog_cnt = ids.size();
