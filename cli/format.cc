@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/format.h"
 
+#include <cmath>
+
 #include <array>
 #include <cctype>
 #include <cstdio>
@@ -49,7 +51,7 @@ std::string age_text(uint64_t ms) {
 std::string rate_text(double per_second) {
   if (per_second <= 0) return "0";
   if (per_second < 100) return one_decimal(per_second) + "/s";
-  return std::to_string(static_cast<uint64_t>(per_second + 0.5)) + "/s";
+  return std::to_string(std::llround(per_second)) + "/s";
 }
 
 std::string percent_text(uint64_t part, uint64_t whole) {

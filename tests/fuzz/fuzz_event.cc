@@ -5,6 +5,7 @@
 #include <span>
 
 #include "agent/events/decoder.h"
+#include "bpf/abi/verdict.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto decoded = sluice::decode_event(std::as_bytes(std::span(data, size)));

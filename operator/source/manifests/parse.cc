@@ -175,7 +175,7 @@ void Parser::read_pod(ObjectReader& reader, const Key& key) {
     if (auto address = reader.address({.node = ip, .path = entry.path + ".ip"}))
       pod.addresses.push_back(*address);
   }
-  if (pod.addresses.empty() && reader.text(status, "podIP").value_or("") != "") {
+  if (pod.addresses.empty() && !reader.text(status, "podIP").value_or("").empty()) {
     const YAML::Node& map = status.node;
     if (auto address = reader.address({.node = map["podIP"], .path = "status.podIP"}))
       pod.addresses.push_back(*address);
