@@ -44,7 +44,7 @@ bool write_all(int fd, std::string_view text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace sluice;
+  namespace cni_plugin = sluice::cni_plugin;
   if (argc > 1 && std::string_view(argv[1]) == "--version") {
     return write_all(STDOUT_FILENO, "sluice-cni " SLUICE_VERSION " (" SLUICE_COMMIT ")\n") ? 0 : 1;
   }
@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   std::string config;
   if (!environment.command.empty() && !read_all(STDIN_FILENO, config)) {
     const cni_plugin::Failure failure{
-        .code = cni::v1::CNI_IO_FAILURE,
+        .code = sluice::cni::v1::CNI_IO_FAILURE,
         .message = "stdin: the network configuration cannot be read or passes 16 MiB",
         .details = {}};
     write_all(STDOUT_FILENO, cni_plugin::error_result("", failure));

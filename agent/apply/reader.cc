@@ -54,7 +54,8 @@ Result<TableRows<Key, Row>> read_rows(const SharedMaps& maps, const char* name, 
 Result<uint64_t> count_rows(const std::string& name, int fd, const bpf_map_info& info,
                             size_t cpus) {
   const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_HASH;
-  const size_t value_bytes = per_cpu ? (info.value_size + 7) / 8 * 8 * cpus : info.value_size;
+  const size_t rounded = (size_t{info.value_size} + 7) / 8 * 8;  // what each CPU's value takes
+  const size_t value_bytes = per_cpu ? rounded * cpus : info.value_size;
   TableWalker walker(name, fd, info.key_size, value_bytes);
   uint64_t rows = 0;
   auto done = walker.all([&rows](const char*, const char*) { rows++; });
