@@ -156,7 +156,7 @@ bool is_log_level(const std::string& value) {
 }
 
 // A captureless lambda that names a member, as the function pointer that the helpers take.
-#define SLUICE_FIELD(type, member) +[](AgentConfig& config) -> type& { return config.member; }
+#define SLUICE_FIELD(type, member) (+[](AgentConfig& config) -> type& { return config.member; })
 
 void add_node_fields(std::vector<FieldSpec>& fields) {
   fields.push_back(text("nodeName", SLUICE_FIELD(std::string, node.node_name),

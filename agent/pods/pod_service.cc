@@ -2,6 +2,7 @@
 #include "agent/pods/pod_service.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/pods/pod_reply.h"
 #include "agent/pods/pod_waiter.h"
@@ -105,7 +106,7 @@ void PodService::finish_waiters() {
     const auto ready = std::ranges::find_if(
         waiters_, [&](const auto& waiter) { return waiter->revision <= applied_revision_; });
     if (ready == waiters_.end()) return;
-    const std::shared_ptr<Waiter> waiter = *ready;
+    const std::shared_ptr<Waiter> waiter = std::move(*ready);
     waiters_.erase(ready);
     waiter->timer.cancel();
     const LocalEndpoint* endpoint = table_.find(waiter->key);
