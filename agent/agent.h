@@ -104,7 +104,6 @@ class Agent {
   bool has_intent_ = false;
   bool ready_ = false;
   bool dirty_ = false;
-  bool host_dirty_ = false;
   uint64_t applied_revision_ = 0;
   uint64_t intent_problems_ = 0;
 };
