@@ -23,7 +23,8 @@ def space(node, name):
 
 
 def ours(node, other, name, group):
-    client, server = node.add_pod(f"c-{group}"), other.add_pod(f"s-{group}")
+    slug = "".join(letter if letter.isalnum() else "-" for letter in group)
+    client, server = node.add_pod(f"c-{slug}"), other.add_pod(f"s-{slug}")
     return Path(name, group, client, server, server.ipv4)
 
 
