@@ -50,6 +50,13 @@ std::vector<std::string> texts(const std::vector<SourceProblem>& problems) {
   return result;
 }
 
+TEST(ParseDocuments, TextThatNeverEndsForTheLibraryIsRefused) {
+  const ParsedFile parsed = parse_documents("a.yaml", ",");
+
+  EXPECT_EQ(parsed.problems.size(), 1U);
+  EXPECT_TRUE(parsed.incomplete);
+}
+
 TEST(ParseDocuments, ReadsNodeFields) {
   const auto parsed = parse_documents("n.yaml", kNode);
 

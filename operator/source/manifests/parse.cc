@@ -2,6 +2,12 @@
 // One manifest file to objects: documents, lists of objects, and the kinds that are read.
 #include "operator/source/manifests/parse.h"
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/parser.h>
+
+#include <algorithm>
+#include <sstream>
+
 #include <yaml-cpp/yaml.h>
 
 #include <functional>
@@ -194,12 +200,43 @@ void report_syntax(std::string_view file_name, const YAML::Exception& error, Par
   out.incomplete = true;
 }
 
+// Listens to a parse and keeps nothing.
+class Silent final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// yaml-cpp 0.7 finds one document after the other in a text like "," without ever moving on. No
+// text has more documents than lines: one that seems to have is refused before it is read for good.
+void check_ends(const std::string& text) {
+  const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Silent silent;
+  for (std::ptrdiff_t documents = 0; parser.HandleNextDocument(silent); ++documents) {
+    if (documents > lines)
+      throw YAML::ParserException(YAML::Mark::null_mark(), "a value stands where none can");
+  }
+}
+
 }  // namespace
 
 ParsedFile parse_documents(std::string_view file_name, std::string_view text) {
   ParsedFile out;
   Parser parser(file_name, out);
   try {
+    check_ends(std::string(text));
     for (const YAML::Node& document : YAML::LoadAll(std::string(text)))
       parser.take(document, false);
   } catch (const YAML::Exception& error) {
