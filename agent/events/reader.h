@@ -29,7 +29,8 @@ struct EventSink {
 struct EventStats {
   std::array<uint64_t, EVENT_KIND_MAX> by_kind{};      // decoded, index enum event_kind
   std::array<uint64_t, kDecodeOutcomes> by_outcome{};  // all records, index DecodeOutcome
-  uint64_t lost = 0;  // what `lost` reported since the reader started
+  uint64_t lost = 0;   // what `lost` reported since the reader started
+  uint64_t wakes = 0;  // times that the thread woke for records: few, however many they are
 };
 
 class EventReader {
@@ -66,6 +67,7 @@ class EventReader {
   uint32_t batch_ = 0;      // records since the last look at the clock
   const std::stop_token* stop_ = nullptr;
   std::atomic<uint64_t> lost_total_{0};
+  std::atomic<uint64_t> wakes_{0};
   std::jthread thread_;  // last: it uses all of the above
 };
 

@@ -9,10 +9,12 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "agent/events/decoder.h"
@@ -295,6 +297,25 @@ TEST(EventReader, ReportsOnlyWhatTheKernelLostSinceItStarted) {
 
   EXPECT_EQ(collector.wait_for_lost(42), 42U);
   EXPECT_EQ((*reader)->stats().lost, 42U);
+}
+
+TEST(EventReader, WakesByTimeAndNotByRecord) {
+  KernelRing ring;
+  if (!ring.open(sizeof(flow_event))) GTEST_SKIP() << "no right to load programs";
+  Collector collector;
+  auto reader = EventReader::open(ring.fd(), collector.sink());
+  ASSERT_TRUE(reader);
+
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 400; ++i) {
+    ring.send(sample_event());
+    std::this_thread::yield();  // a reader that can wake does
+  }
+  ASSERT_EQ(collector.wait_for(400).size(), 400U);
+
+  const auto took = std::chrono::steady_clock::now() - begin;
+  EXPECT_LE((*reader)->stats().wakes,
+            static_cast<uint64_t>(took / std::chrono::milliseconds(20)) + 2);
 }
 
 TEST(EventReader, StopsWhileNothingComes) {
