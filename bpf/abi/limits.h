@@ -7,6 +7,7 @@
 
 #define IPV6_EXT_HEADERS_MAX 6 /* extension headers walked before the packet is refused */
 #define SNAT_TRIES_MAX 64      /* ports tried before a translation is refused */
+#define TUNNEL_PORT 8472       /* UDP port of the overlay, the same on every node */
 #define CT_SWEEP_BATCH 256     /* keys that one run of ct_sweep looks at */
 
 /* Default max_entries; the agent may set others before load. Tables are not preallocated: the figure is a bound, not a cost. */

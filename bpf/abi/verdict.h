@@ -31,13 +31,17 @@
 	  "the packet did not come from, or not by the tunnel of, the node that owns its source")                      \
 	X(WRITE_FAILED, 17, 141, "a helper refused to change the packet")                                              \
 	X(NOT_FOR_POD, 18, 151, "the frame or address handed to the pod's device is not the pod's")                    \
-	X(FLOW_UNKNOWN, 19, 163, "a packet to be translated belongs to no flow that conntrack knows")
+	X(FLOW_UNKNOWN, 19, 163, "a packet to be translated belongs to no flow that conntrack knows")                  \
+	X(TUNNEL_PORT, 20, 132,                                                                                        \
+	  "a pod sent to the tunnel's UDP port: with the node's address on it, it could speak for any pod")            \
+	X(SNAT_NO_PORT, 21, 142,                                                                                       \
+	  "the protocol has no port to translate: its answers could not be told from the node's own")
 
 enum drop_reason {
 #define X(name, number, hubble, text) DROP_##name = number,
 	DROP_REASONS(X)
 #undef X
-		DROP_REASON_MAX = 20, /* one above the highest number */
+		DROP_REASON_MAX = 22, /* one above the highest number */
 };
 
 /* X(NAME, number, name in logs and metrics). Direction is the pod's: egress leaves a pod, ingress enters one. */

@@ -20,6 +20,8 @@
 #define ACT_SHOT 2
 #define ACT_REDIRECT 7
 
+#define PACKET_OTHERHOST 3 /* skb->pkt_type: the frame is for another MAC */
+
 #define AF_INET 2
 #define AF_INET6 10
 

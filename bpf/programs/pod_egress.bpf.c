@@ -97,8 +97,12 @@ static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, st
 		return verdict__forward(skb, HOOK);
 	if (config.overlay && addr__is_set(&entry->peer_node))
 		return deliver__tunnel(skb, pkt, entry, HOOK);
-	if (config.translate && entry->flags & CT_TRANSLATE && dir == CT_FROM_OPENER)
+	if (config.translate && entry->flags & CT_TRANSLATE && dir == CT_FROM_OPENER) {
+		/* Nodes believe what comes through the tunnel by the node's address outside: not for a pod to borrow. */
+		if (unlikely(config.overlay && pkt->dport_be == bpf_htons(TUNNEL_PORT) && pkt->proto == IPPROTO_UDP))
+			return verdict__drop(skb, pkt, HOOK, DROP_TUNNEL_PORT);
 		deliver__mark(skb, MARK_TRANSLATE);
+	}
 	return deliver__route(skb, pkt, entry, HOOK);
 }
 

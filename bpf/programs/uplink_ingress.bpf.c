@@ -115,6 +115,9 @@ int uplink_ingress(struct __sk_buff *skb)
 	if (unlikely(!node))
 		return verdict__forward(skb, HOOK);
 	overlay = config.overlay && skb->ifindex == node->overlay_ifindex;
+	/* For another machine: a switch floods what it has not learnt yet, and a promiscuous device takes everything. */
+	if (unlikely(!overlay && skb->pkt_type == PACKET_OTHERHOST))
+		return verdict__forward(skb, HOOK);
 	rc = packet__parse(skb, &pkt, config.ipv4, config.ipv6);
 	if (unlikely(rc))
 		return overlay ? verdict__drop(skb, &pkt, HOOK, rc) : verdict__forward(skb, HOOK);

@@ -182,10 +182,9 @@ static __stage int ct__create(struct __sk_buff *skb, struct packet *pkt, struct 
 	fresh->hook = ends->hook;
 	fresh->tcp_flags[CT_FROM_OPENER] = pkt->tcp_flags;
 	fresh->peer_node = ends->peer_node;
-	if (pkt->proto == IPPROTO_TCP && !(pkt->tcp_flags & TCP_SYN)) {
+	/* New until the other side speaks, like any: else bare ACKs to nobody would hold the table for an hour each. */
+	if (pkt->proto == IPPROTO_TCP && !(pkt->tcp_flags & TCP_SYN))
 		fresh->flags |= CT_PICKED_UP;
-		fresh->state = CT_STATE_ESTABLISHED;
-	}
 	if (pkt->tcp_flags & TCP_RST)
 		fresh->state = CT_STATE_CLOSED;
 	rc = bpf_map_update_elem(&sl_ct, &key, fresh, BPF_NOEXIST);

@@ -6,19 +6,20 @@
 #include "bpf/stages/policy.h"
 #include "bpf/maps/endpoint.h"
 
-/* The node that encapsulated the packet. False where there is no metadata. */
+/* The node that encapsulated the packet. False where there is no metadata, or that of another cluster's network. */
 static __always_inline bool ingress__tunnel_remote(struct __sk_buff *skb, struct ip_addr *remote)
 {
+	struct node_row *node = node__get();
 	struct bpf_tunnel_key key = {};
 
 	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
 		addr__from_ipv4(remote, bpf_htonl(key.remote_ipv4));
-		return true;
+	} else {
+		if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+			return false;
+		__builtin_memcpy(remote, key.remote_ipv6, sizeof(*remote));
 	}
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
-		return false;
-	__builtin_memcpy(remote, key.remote_ipv6, sizeof(*remote));
-	return true;
+	return node && key.tunnel_id == node->tunnel_id;
 }
 
 /* The packet was encapsulated by this node. */

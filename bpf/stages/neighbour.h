@@ -7,6 +7,7 @@
 
 #include "bpf/core/packet.h"
 #include "bpf/maps/endpoint.h"
+#include "bpf/stages/source.h"
 
 #define NEIGHBOUR_NOT_OURS 0	/* not neighbour discovery: goes on through the stages */
 #define NEIGHBOUR_ANSWERED (-1) /* the frame is the answer now: send it back */
@@ -147,6 +148,9 @@ static __always_inline int neighbour__ndp(struct __sk_buff *skb, struct packet *
 			       : DROP_NOT_THE_GATEWAY;
 	if (!addr__is_set(&pkt->src))
 		return NEIGHBOUR_STACK; /* duplicate address detection: nobody shares this link with the pod */
+	/* The stack learns the sender from it: an invented one would fill the table that all of the machine shares. */
+	if (!addr__equal(&pkt->src, &ep->ipv6) && !source__is_own_link_local(&pkt->src, ep))
+		return DROP_SPOOFED_SOURCE;
 	if (!addr__equal(target, &node->gateway6))
 		return addr__is_link_local(target) ? NEIGHBOUR_STACK : DROP_NOT_THE_GATEWAY;
 	return neighbour__advertise(skb, pkt, ep, node);

@@ -103,6 +103,9 @@ static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, str
 	search.row.created_ns = now_ns();
 	search.is_v6 = pkt->is_v6;
 	search.has_port = rewrite__has_port(pkt);
+	/* One such packet would turn all that the peer sends to the node by this protocol over to the pod. */
+	if (!search.has_port && !packet__has_ports(pkt->proto))
+		return DROP_SNAT_NO_PORT;
 	search.first = node->snat_port_min;
 	search.range = (__u32)node->snat_port_max - node->snat_port_min + 1;
 	if (!search.range || node->snat_port_max < node->snat_port_min)

@@ -135,6 +135,12 @@ void without_uplink_address(Rig& rig, const World&) {
 void open_flow(Rig& rig, const World& w) {
   rig.run(Program::kPodEgress, from_a_to(&World::outside)(w), network().devices.pod_a);
 }
+Bytes gre_out(const World& w) {
+  return frame(kFromA, Ip{.src = w.pod_a, .dst = w.outside}, Raw{kProtoGre, Bytes(16)});
+}
+void open_gre_flow(Rig& rig, const World& w) {
+  rig.run(Program::kPodEgress, gre_out(w), network().devices.pod_a);
+}
 void one_port_that_is_taken(Rig& rig, const World& w) {
   node_row row = node_settings();
   row.snat_port_min = row.snat_port_max = kSnatMin;
@@ -202,6 +208,10 @@ std::vector<Case> from_the_pod() {
       {"AnAddressOfNoPodOnThisNode", DROP_ENDPOINT_GONE, kOut, kPodA, to(&World::unused)},
       {"ATunnelWithoutDevice", DROP_TUNNEL_FAILED, kOut, kPodA, to(&World::tunnelled),
        without_overlay},
+      {"AFakedTunnelPacket", DROP_TUNNEL_PORT, kOut, kPodA,
+       [](const World& w) {
+         return frame(kFromA, Ip{.src = w.pod_a, .dst = w.outside}, Udp{7, TUNNEL_PORT});
+       }},
       {"AnErrorAboutNothing", DROP_FLOW_UNKNOWN, kOut, kPodA,
        error_about_nothing(kFromA, &World::pod_a, &World::native)}};
 }
@@ -257,6 +267,8 @@ std::vector<Case> to_the_wire() {
           {"AMarkedLaterFragmentAlone", DROP_FRAGMENT_UNKNOWN, kTransmit, kUplink,
            later_fragment(kFromA, &World::pod_a, &World::outside), nullptr, MARK_TRANSLATE},
           {"AllPortsTaken", DROP_SNAT_EXHAUSTED, kTransmit, kUplink, out, one_port_that_is_taken,
+           MARK_TRANSLATE},
+          {"AProtocolWithoutPorts", DROP_SNAT_NO_PORT, kTransmit, kUplink, gre_out, open_gre_flow,
            MARK_TRANSLATE},
           {"AnUplinkWithoutAddress", DROP_SNAT_NO_ADDRESS, kTransmit, kUplink, out,
            open_flow_without_address, MARK_TRANSLATE},

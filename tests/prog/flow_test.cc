@@ -64,8 +64,17 @@ TEST_P(Flows, S31_TcpGoesFromHandshakeToCloseAndATupleIsUsedAgain) {
 TEST_P(Flows, N14_ATcpFlowMetInTheMiddleIsPickedUp) {
   EXPECT_EQ(from_a(tcp_a(w.pod_b, kAck)).verdict, kRedirect);
 
-  EXPECT_EQ(tcp_flow()->state, CT_STATE_ESTABLISHED);
   EXPECT_TRUE(tcp_flow()->flags & CT_PICKED_UP);
+  from_b(tcp_b(kAck));
+  EXPECT_EQ(tcp_flow()->state, CT_STATE_ESTABLISHED);
+}
+
+// Else a pod could hold the whole table for an hour with packets to nobody.
+TEST_P(Flows, S30_ATcpFlowMetInTheMiddleIsNewUntilItIsAnswered) {
+  from_a(tcp_a(w.pod_b, kAck));
+  from_a(tcp_a(w.pod_b, kAck));
+
+  EXPECT_EQ(tcp_flow()->state, CT_STATE_NEW);
 }
 
 TEST_P(Flows, AnEchoAndItsReplyAreOneFlow) {

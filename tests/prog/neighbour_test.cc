@@ -97,7 +97,7 @@ TEST_F(Ndp, N15_AnswersForTheGatewayByteForByte) {
 }
 
 TEST_F(Ndp, N15_AnswersTheLinkLocalAddressOfThePod) {
-  EXPECT_EQ(from_a(solicit(addr("fe80::10"), w.gateway)).verdict, kRedirect);
+  EXPECT_EQ(from_a(solicit(kLinkLocalA, w.gateway)).verdict, kRedirect);
 }
 
 TEST_F(Ndp, N15_AnswersASolicitationWithoutALinkAddressOrWithMoreOptions) {
@@ -152,8 +152,8 @@ TEST_F(Ndp, P19_DuplicateAddressDetectionPasses) {
 
 TEST_F(Ndp, P19_RouterSolicitationAndMldPassAnIsolatedPod) {
   isolate(devices.pod_a, ENDPOINT_ISOLATED_EGRESS | ENDPOINT_ISOLATED_INGRESS);
-  const Ip routers = {.src = addr("fe80::10"), .dst = addr("ff02::2"), .ttl = 255};
-  const Ip listeners = {.src = addr("fe80::10"),
+  const Ip routers = {.src = kLinkLocalA, .dst = addr("ff02::2"), .ttl = 255};
+  const Ip listeners = {.src = kLinkLocalA,
                         .dst = addr("ff02::16"),
                         .ttl = 1,
                         .extensions = {{.type = kExtHopByHop, .body = {5, 2, 0, 0}}}};
@@ -162,6 +162,15 @@ TEST_F(Ndp, P19_RouterSolicitationAndMldPassAnIsolatedPod) {
   EXPECT_EQ(from_a(frame(kFromA, routers, router_solicitation())).verdict, kNext);
   EXPECT_EQ(from_a(frame(kFromA, listeners, mld_report())).verdict, kNext);
   EXPECT_EQ(from_a(frame(kFromA, unspecified, mld_report())).verdict, kNext);
+}
+
+TEST_F(Ndp, N15_ASolicitationFromAnInventedSourceDoesNotReachTheStack) {
+  const char* const invented[] = {"fe80::1", "fe80::10", "2001:db8::66"};
+  for (const char* source : invented)
+    EXPECT_EQ(from_a(solicit(addr(source), addr("fe80::99"))).verdict, kShot) << source;
+
+  EXPECT_EQ(rig.drops(devices.pod_a, HOOK_POD_EGRESS, DROP_SPOOFED_SOURCE).packets, 3U);
+  EXPECT_EQ(from_a(solicit(kLinkLocalA, addr("fe80::99"))).verdict, kNext);
 }
 
 class Source : public BothFamilies {};
@@ -194,11 +203,29 @@ TEST_P(Source, MulticastStaysWithTheHost) {
 using Ipv6Source = Ndp;
 
 TEST_F(Ipv6Source, ALinkLocalAddressReachesOnlyItsLink) {
-  const Bytes beyond = frame(kFromA, Ip{.src = addr("fe80::10"), .dst = w.native}, Udp{});
-  const Bytes near = frame(kFromA, Ip{.src = addr("fe80::10"), .dst = w.gateway}, Udp{});
+  const Bytes beyond = frame(kFromA, Ip{.src = kLinkLocalA, .dst = w.native}, Udp{});
+  const Bytes near = frame(kFromA, Ip{.src = kLinkLocalA, .dst = w.gateway}, echo_request(true, 7));
 
   expect_drop(from_a(beyond), devices.pod_a, HOOK_POD_EGRESS, DROP_SPOOFED_SOURCE);
   EXPECT_EQ(from_a(near).verdict, kNext);
+}
+
+TEST_F(Ipv6Source, AnotherLinkLocalAddressThanThePodsOwnIsSpoofed) {
+  const Bytes claim =
+      frame(kFromA, Ip{.src = addr("fe80::10"), .dst = addr("ff02::2")}, router_solicitation());
+
+  expect_drop(from_a(claim), devices.pod_a, HOOK_POD_EGRESS, DROP_SPOOFED_SOURCE);
+}
+
+// It would pass by conntrack and policy.
+TEST_F(Ipv6Source, P10_NoConnectionIsMadeToTheNodesLinkLocalAddress) {
+  const Ip by_own = {.src = w.pod_a, .dst = addr("fe80::99")};
+  const Ip by_link_local = {.src = kLinkLocalA, .dst = addr("fe80::99")};
+
+  for (const Ip& ip : {by_own, by_link_local}) {
+    EXPECT_EQ(from_a(frame(kFromA, ip, Tcp{.sport = 1, .dport = 22})).verdict, kShot);
+    EXPECT_EQ(from_a(frame(kFromA, ip, Udp{1, 53})).verdict, kShot);
+  }
 }
 
 TEST_F(Ipv6Source, APacketToALinkLocalAddressIsNeverRoutedOrTranslated) {

@@ -150,8 +150,8 @@ TEST_P(WireBoth, ATagThatIsOnlyAPriorityIsNoVlanSoItHidesNoForgedSource) {
 }
 
 // VXLAN, RFC 7348 5, as node `from` sends it.
-Bytes encapsulated(const Address& from, const Bytes& inner) {
-  Bytes payload = {0x08, 0, 0, 0, 0, 0, kTunnelId, 0};
+Bytes encapsulated(const Address& from, const Bytes& inner, uint8_t vni = kTunnelId) {
+  Bytes payload = {0x08, 0, 0, 0, 0, 0, vni, 0};
   append(payload, inner);
   return frame(kFromWire, Ip{.src = from, .dst = world(Family::kIpv4).node},
                Udp{.sport = 5555, .dport = kOverlayPort, .payload = payload});
@@ -165,8 +165,21 @@ TEST_P(WireBoth, ATunnelledPacketIsTakenFromTheNodeThatOwnsItsSourceOnly) {
 
   send(wire, encapsulated(addr("192.0.2.2"), inner), HOOK_UPLINK_INGRESS);
   EXPECT_EQ(rig.drops(devices.overlay, HOOK_UPLINK_INGRESS, DROP_TUNNEL_UNKNOWN_NODE).packets, 1U);
+  send(wire, encapsulated(kTunnelPeer, inner, kTunnelId + 1), HOOK_UPLINK_INGRESS);
+  EXPECT_EQ(rig.drops(devices.overlay, HOOK_UPLINK_INGRESS, DROP_TUNNEL_UNKNOWN_NODE).packets, 2U);
   send(wire, encapsulated(kTunnelPeer, inner), HOOK_UPLINK_INGRESS);
   EXPECT_EQ(count(HOOK_UPLINK_INGRESS, VERDICT_REDIRECTED), 1U);
+}
+
+TEST_P(WireBoth, N14_AFrameForAnotherMachineIsLeftAlone) {
+  ATTACH_OR_SKIP(Program::kUplinkIngress, devices.uplink);
+  const Fd wire = packet_socket("wire");
+  const Ethernet elsewhere = {.dst = {{2, 0, 0, 0, 0x12, 0x34}}, .src = kRouterMac};
+
+  send(wire, frame(elsewhere, Ip{.src = w.native, .dst = w.pod_a}, Udp{.sport = 1, .dport = 2}),
+       HOOK_UPLINK_INGRESS);
+
+  EXPECT_EQ(count(HOOK_UPLINK_INGRESS, VERDICT_FORWARDED), 1U);
 }
 
 }  // namespace

@@ -51,6 +51,9 @@ inline const Mac kPodMacB = {{2, 0, 0, 0, 0x0b, 2}};
 inline const Mac kUplinkMac = {{2, 0, 0, 0, 0, 1}};
 inline const Mac kRouterMac = {{2, 0, 0, 0, 0, 0xfe}};
 
+// Of pod A, by its MAC.
+inline const Address kLinkLocalA = addr("fe80::ff:fe00:a02");
+
 inline const Address kTunnelPeer = addr("192.0.2.3");
 
 // From pod A's, pod B's side, from the wire, out of the node.
