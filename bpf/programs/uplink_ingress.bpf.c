@@ -34,23 +34,34 @@ static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, __
 	return deliver__local(skb, pkt, ep, ifindex, HOOK);
 }
 
-/* To the pod that sent the quoted packet. */
+/*
+ * To the pod that sent the quoted packet. Only the sender is told about its packet: an error that is addressed to somebody
+ * else would reach a pod past its policy. Nobody outside has seen a packet between two pods of this node.
+ */
 static __noinline int receive_icmp_error(struct __sk_buff *skb, struct packet *pkt)
 {
+	int reason = DROP_FLOW_UNKNOWN;
 	struct packet inner = {};
 	struct flow flow = {};
 	bool is_ours;
 	__u32 ifindex;
 
 	if (!icmp_error__quoted(skb, pkt, &inner)) {
-		ct__lookup(&inner, &flow);
-		if (flow.entry) {
-			ifindex = flow.dir == CT_FROM_OPENER ? flow.entry->opener_ifindex : flow.entry->replier_ifindex;
-			return ifindex ? deliver(skb, pkt, ifindex) : verdict__forward(skb, HOOK);
-		}
+		if (addr__equal(&inner.src, &pkt->dst))
+			ct__lookup(&inner, &flow);
+		else
+			reason = DROP_INVALID_PACKET;
+	}
+	if (flow.entry) {
+		ifindex = ct__sender_ifindex(&flow);
+		if (!ifindex)
+			return verdict__forward(skb, HOOK);
+		if (ct__receiver_ifindex(&flow))
+			return verdict__drop(skb, pkt, HOOK, DROP_SPOOFED_SOURCE);
+		return deliver(skb, pkt, ifindex);
 	}
 	local_pod(&pkt->dst, &is_ours);
-	return is_ours ? verdict__drop(skb, pkt, HOOK, DROP_FLOW_UNKNOWN) : verdict__forward(skb, HOOK);
+	return is_ours ? verdict__drop(skb, pkt, HOOK, reason) : verdict__forward(skb, HOOK);
 }
 
 /* The packet opens a flow, or is none of ours. */
@@ -82,7 +93,7 @@ static __always_inline int receive_new(struct __sk_buff *skb, struct packet *pkt
 static __always_inline int receive_known(struct __sk_buff *skb, struct packet *pkt, struct flow *flow, bool overlay)
 {
 	struct ct_entry *entry = flow->entry;
-	__u32 ifindex = flow->dir == CT_FROM_OPENER ? entry->replier_ifindex : entry->opener_ifindex;
+	__u32 ifindex = ct__receiver_ifindex(flow);
 	struct endpoint_row *ep;
 
 	if (unlikely(ct__sender_ifindex(flow)))

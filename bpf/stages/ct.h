@@ -80,6 +80,12 @@ static __always_inline __u32 ct__sender_ifindex(const struct flow *flow)
 	return flow->dir == CT_FROM_OPENER ? flow->entry->opener_ifindex : flow->entry->replier_ifindex;
 }
 
+/* The same of the packet's receiver. */
+static __always_inline __u32 ct__receiver_ifindex(const struct flow *flow)
+{
+	return flow->dir == CT_FROM_OPENER ? flow->entry->replier_ifindex : flow->entry->opener_ifindex;
+}
+
 /* The state after this packet. */
 static __always_inline __u8 ct__next_state(const struct packet *pkt, const struct ct_entry *entry, __u8 dir)
 {

@@ -25,8 +25,8 @@ static __stage int snat__reverse_error(struct __sk_buff *skb, struct packet *pkt
 	struct packet inner = {};
 	struct nat_row *row;
 
-	/* What cannot be read is the host's to judge. */
-	if (icmp_error__quoted(skb, pkt, &inner))
+	/* What cannot be read, or tells one end about a packet of another, is not for a translated flow. */
+	if (icmp_error__quoted(skb, pkt, &inner) || !addr__equal(&inner.src, &pkt->dst))
 		return 0;
 	row = snat__find(&inner, &inner.dst, &inner.src, inner.dport_be, inner.sport_be);
 	if (!row)
