@@ -30,32 +30,42 @@ struct ct_entry {
 	__u64 bytes[2];
 	__u32 opener_identity;
 	__u32 replier_identity;
-	__u32 opener_ifindex;	  /* host-side device where the opener is a pod of this node, else 0 */
-	__u32 replier_ifindex;	  /* the same of the other end */
-	__u32 policy_revision;	  /* under which the verdict was decided */
-	__u16 flags;		  /* CT_* */
-	__u8 state;		  /* CT_STATE_* */
-	__u8 hook;		  /* that created the row */
-	__u8 tcp_flags[2];	  /* seen, by direction */
-	__be16 nat_port_be;	  /* source translation: the node's port (or echo id), 0 until it is chosen */
-	__u32 route_ifindex;	  /* the node's route to the end that is elsewhere, as last looked up */
+	__u32 opener_ifindex;  /* host-side device where the opener is a pod of this node, else 0 */
+	__u32 replier_ifindex; /* the same of the other end */
+	__u32 policy_revision; /* under which the verdict was decided */
+	__u16 flags;	       /* CT_* */
+	__u8 state;	       /* CT_STATE_* */
+	__u8 hook;	       /* that created the row */
+	__u8 tcp_flags[2];     /* seen, by direction */
+	__be16 nat_port_be;    /* source translation: the node's port (or echo id) */
+	__u32 nat_state;       /* CT_NAT_*, and in the low half the port once it is chosen */
+	__u32 route_ifindex;   /* the node's route to the end that is elsewhere, as last looked up */
+	__u16 route_mtu;
+	__u8 route_family; /* AF_INET, AF_INET6: of the next hop */
+	__u8 pad;
 	struct ip_addr nat_addr;  /* the node's address of the translation */
 	struct ip_addr peer_node; /* tunnel endpoint of the remote end, zero where the flow is not tunnelled */
 	struct ip_addr next_hop;  /* of the route, in the form of bpf_redir_neigh: IPv4 in the first 4 bytes */
 	__u64 route_until_ns;	  /* until when it is used without another look; 0: never looked up */
-	__u16 route_mtu;
-	__u8 route_family; /* AF_INET, AF_INET6: of the next hop */
-	__u8 pad[5];
 };
 ABI_ASSERT(sizeof(struct ct_entry) == 152);
 ABI_ASSERT(ABI_OFFSETOF(ct_entry, opener_identity) == 56);
-ABI_ASSERT(ABI_OFFSETOF(ct_entry, nat_addr) == 88);
+ABI_ASSERT(ABI_OFFSETOF(ct_entry, nat_addr) == 96);
 
 #define CT_OPENER_IS_A (1U << 0)
 #define CT_TRANSLATE (1U << 1) /* the opener is a pod, the other end outside: source translation */
 #define CT_HOST (1U << 2)      /* the end that is no pod of this node is the node itself */
 #define CT_PICKED_UP (1U << 3) /* TCP flow met in the middle: it is older than the row */
 #define CT_CLOSE_REPORTED (1U << 4)
+
+/*
+ * High half of nat_state; only forward. NONE to CHOSEN by the one CPU whose compare-and-swap succeeds, to READY by the same
+ * when nat_addr and nat_port_be may be read.
+ */
+#define CT_NAT_NONE 0U
+#define CT_NAT_CHOSEN (1U << 16)
+#define CT_NAT_READY (2U << 16)
+#define CT_NAT_STATE_MASK (3U << 16)
 
 enum ct_state {
 	CT_STATE_NEW = 0,	  /* TCP: SYN seen, no answer; others: one direction only */

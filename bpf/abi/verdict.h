@@ -35,13 +35,15 @@
 	X(TUNNEL_PORT, 20, 132,                                                                                        \
 	  "a pod sent to the tunnel's UDP port: with the node's address on it, it could speak for any pod")            \
 	X(SNAT_NO_PORT, 21, 142,                                                                                       \
-	  "the protocol has no port to translate: its answers could not be told from the node's own")
+	  "the protocol has no port to translate: its answers could not be told from the node's own")                  \
+	X(SNAT_UNDECIDED, 22, 167,                                                                                     \
+	  "another CPU was in the middle of writing the flow's translation: the flow's next packet passes")
 
 enum drop_reason {
 #define X(name, number, hubble, text) DROP_##name = number,
 	DROP_REASONS(X)
 #undef X
-		DROP_REASON_MAX = 22, /* one above the highest number */
+		DROP_REASON_MAX = 23, /* one above the highest number */
 };
 
 /* X(NAME, number, name in logs and metrics). Direction is the pod's: egress leaves a pod, ingress enters one. */

@@ -49,9 +49,7 @@ static long sweep_one(__u32 turn, void *unused __attribute__((unused)))
 	entry = bpf_map_lookup_elem(&sl_ct, &key);
 	if (!entry || now < entry->last_seen_ns + timeout_s(key.proto, entry->state) * NS_PER_S)
 		return 0;
-	translated = addr__is_set(&entry->nat_addr);
-	if (translated)
-		ct__translation(&key, entry, &nat);
+	translated = ct__translation(&key, entry, &nat);
 	/* The flow first: a packet that comes in between opens it anew, with another translation. */
 	if (bpf_map_delete_elem(&sl_ct, &key))
 		return 0;

@@ -58,9 +58,7 @@ static __stage void ct__delete(struct packet *pkt, struct flow *flow)
 	if (!flow->entry)
 		return;
 	ct__key(pkt, &key);
-	translated = addr__is_set(&flow->entry->nat_addr);
-	if (translated)
-		ct__translation(&key, flow->entry, &nat);
+	translated = ct__translation(&key, flow->entry, &nat);
 	bpf_map_delete_elem(&sl_ct, &key);
 	if (translated)
 		bpf_map_delete_elem(&sl_nat, &nat);

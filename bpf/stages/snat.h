@@ -80,13 +80,42 @@ static long snat__try(__u32 turn __attribute__((unused)), struct snat_search *se
 	return !search->has_port;
 }
 
+struct snat_choice {
+	struct ip_addr addr;
+	__be16 port_be;
+	__u8 pad[6];
+};
+
+/*
+ * Another CPU has given the flow its translation while this one searched. What was claimed here was never used and goes back;
+ * the other's row in sl_nat was there before its choice, so that its address need not be waited for. 0, or a drop reason.
+ */
+static __always_inline int snat__yield(struct ct_entry *entry, struct snat_search *search, __be16 port_be,
+				       struct snat_choice *choice)
+{
+	struct nat_row *row;
+
+	bpf_map_delete_elem(&sl_nat, &search->key);
+	if (ct__read_translation(entry, &choice->addr, &choice->port_be))
+		return 0;
+	search->key.node_port_be = port_be;
+	row = bpf_map_lookup_elem(&sl_nat, &search->key);
+	if (!row || !addr__equal(&row->pod, &search->row.pod) || row->pod_port_be != search->row.pod_port_be)
+		return DROP_SNAT_UNDECIDED; /* chosen at a device with another address */
+	choice->addr = search->key.node;
+	choice->port_be = port_be;
+	return 0;
+}
+
 /* Chooses the flow's translation and writes both rows. 0, or a drop reason. */
-static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry)
+static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry,
+				  struct snat_choice *choice)
 {
 	struct device_row *device = device__lookup(skb->ifindex);
 	struct node_row *node = node__get();
 	struct snat_search search = { .skb = skb };
 	struct ip_addr *source;
+	__u32 first;
 
 	if (!device || !node)
 		return DROP_SNAT_NO_ADDRESS;
@@ -116,8 +145,11 @@ static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, str
 		return DROP_CT_FULL;
 	if (!search.found)
 		return DROP_SNAT_EXHAUSTED;
-	entry->nat_port_be = search.key.node_port_be;
-	entry->nat_addr = search.key.node;
+	first = ct__set_translation(entry, &search.key.node, search.key.node_port_be);
+	if (first != CT_NAT_NONE)
+		return snat__yield(entry, &search, (__be16)first, choice);
+	choice->addr = search.key.node;
+	choice->port_be = search.key.node_port_be;
 	return 0;
 }
 
@@ -132,18 +164,16 @@ static __stage int snat__translate_error(struct __sk_buff *skb, struct packet *p
 	if (reason)
 		return reason;
 	ct__lookup(&inner, &flow);
-	if (!flow.entry || !addr__is_set(&flow.entry->nat_addr))
+	if (!flow.entry || !ct__read_translation(flow.entry, &rewrite.to, &rewrite.port_be))
 		return DROP_FLOW_UNKNOWN;
-	rewrite.to = flow.entry->nat_addr;
-	rewrite.port_be = flow.entry->nat_port_be;
 	return icmp_error__rewrite(skb, pkt, &inner, &rewrite);
 }
 
 /* On the way out, packets that pod_egress marked. 0, or a drop reason. */
 static __always_inline int snat__translate(struct __sk_buff *skb, struct packet *pkt)
 {
+	struct snat_choice to = {};
 	struct flow flow = {};
-	struct ip_addr to;
 	int reason;
 
 	if (pkt->is_icmp_error)
@@ -151,11 +181,10 @@ static __always_inline int snat__translate(struct __sk_buff *skb, struct packet 
 	ct__lookup(pkt, &flow);
 	if (!flow.entry)
 		return DROP_FLOW_UNKNOWN;
-	if (!addr__is_set(&flow.entry->nat_addr)) {
-		reason = snat__allocate(skb, pkt, flow.entry);
+	if (unlikely(!ct__read_translation(flow.entry, &to.addr, &to.port_be))) {
+		reason = snat__allocate(skb, pkt, flow.entry, &to);
 		if (reason)
 			return reason;
 	}
-	to = flow.entry->nat_addr;
-	return rewrite__end(skb, pkt, &to, flow.entry->nat_port_be, true);
+	return rewrite__end(skb, pkt, &to.addr, to.port_be, true);
 }

@@ -158,6 +158,13 @@ void open_flow_without_room(Rig& rig, const World& w) {
   open_flow(rig, w);
   fill_nat(rig, w);
 }
+void open_flow_that_another_cpu_translates(Rig& rig, const World& w) {
+  open_flow(rig, w);
+  const ct_key key = rig.keys<ct_key>("sl_ct").at(0);
+  ct_entry entry = rig.get<ct_entry>("sl_ct", key).value();
+  entry.nat_state = CT_NAT_CHOSEN | 1U;
+  rig.put("sl_ct", key, entry);
+}
 void open_flow_without_address(Rig& rig, const World& w) {
   open_flow(rig, w);
   without_uplink_address(rig, w);
@@ -274,6 +281,8 @@ std::vector<Case> to_the_wire() {
            open_flow_without_address, MARK_TRANSLATE},
           {"AFullTranslationTable", DROP_CT_FULL, kTransmit, kUplink, out, open_flow_without_room,
            MARK_TRANSLATE},
+          {"ATranslationThatIsBeingWritten", DROP_SNAT_UNDECIDED, kTransmit, kUplink, out,
+           open_flow_that_another_cpu_translates, MARK_TRANSLATE},
           {"AStackPacketIntoTheOverlayForNoNodeBehindIt", DROP_NO_ROUTE, kTransmit, kOverlay,
            udp(kFromWire, &World::node, &World::outside)},
           {"ACutStackPacketIntoTheOverlay", DROP_INVALID_PACKET, kTransmit, kOverlay,

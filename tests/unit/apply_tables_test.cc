@@ -77,6 +77,7 @@ TEST_F(ApplyTest, TranslationsDieWithTheirFlowsAndOrphansToo) {
     entry.flags = CT_OPENER_IS_A;
     entry.nat_addr = key.node;
     entry.nat_port_be = port;
+    entry.nat_state = CT_NAT_READY;
     const ct_key tuple = flow(port);
     ASSERT_EQ(bpf_map_update_elem(ct.get(), &tuple, &entry, 0), 0);
   }
