@@ -25,7 +25,9 @@
 	X(ENDPOINT_GONE, 12, 151, "the local pod that owned the destination address is gone")                          \
 	X(SNAT_EXHAUSTED, 13, 167,                                                                                     \
 	  "every tried source port to this destination is taken: widen snat.portMin..portMax")                         \
-	X(SNAT_NO_ADDRESS, 14, 204, "the uplink has no address of this family to translate to")                        \
+	X(SNAT_NO_ADDRESS, 14, 204,                                                                                    \
+	  "the uplink has no address of this family to translate to, or the flow's is gone and its next packet "       \
+	  "starts anew")                                                                                               \
 	X(TUNNEL_FAILED, 15, 141, "the encapsulation metadata could not be set")                                       \
 	X(TUNNEL_UNKNOWN_NODE, 16, 172,                                                                                \
 	  "the packet did not come from, or not by the tunnel of, the node that owns its source")                      \

@@ -2,6 +2,7 @@
 /* The ways a packet leaves for its destination: into a local pod, through the overlay, by the node's routes. */
 #pragma once
 
+#include "bpf/stages/ct.h"
 #include "bpf/stages/verdict.h"
 #include "bpf/maps/endpoint.h"
 
@@ -94,6 +95,19 @@ static __always_inline __u32 deliver__wire_len(struct __sk_buff *skb, const stru
 	return skb->gso_size + pkt->l4_offset - L3_OFFSET + (pkt->proto == IPPROTO_TCP ? 20 : 8);
 }
 
+/* The flow carries an address that the node has given up since: no answer would find back. */
+static __always_inline bool deliver__is_renumbered(const struct ct_entry *entry)
+{
+	struct identity_row *row;
+	struct ip_addr source;
+	__be16 port_be;
+
+	if (!config.translate || !ct__read_translation(entry, &source, &port_be))
+		return false;
+	row = identity__lookup(&source);
+	return !row || !(row->flags & ADDRESS_THIS_NODE);
+}
+
 /*
  * Looks the route up and keeps it in the flow's row. DELIVER_*: what the lookup cannot settle (too long, unreachable) is the
  * stack's, which answers.
@@ -101,6 +115,7 @@ static __always_inline __u32 deliver__wire_len(struct __sk_buff *skb, const stru
 #define DELIVER_ROUTE 0
 #define DELIVER_STACK 1
 #define DELIVER_BLACKHOLE 2
+#define DELIVER_RENUMBERED 3
 
 static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry)
 {
@@ -108,6 +123,8 @@ static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, s
 	__u32 len = deliver__wire_len(skb, pkt);
 	long rc;
 
+	if (deliver__is_renumbered(entry))
+		return DELIVER_RENUMBERED;
 	deliver__fib_params(skb, pkt, &fib);
 	fib.tot_len = len > 0xffff ? 0xffff : len;
 	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
@@ -128,6 +145,7 @@ static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, s
 /* By the node's routes and neighbours. */
 static __stage int deliver__route(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry, __u8 hook)
 {
+	struct flow flow = { .entry = entry };
 	struct bpf_redir_neigh next = {};
 	int rc = DELIVER_ROUTE;
 
@@ -137,6 +155,10 @@ static __stage int deliver__route(struct __sk_buff *skb, struct packet *pkt, str
 		rc = deliver__look_up(skb, pkt, entry);
 	if (unlikely(rc == DELIVER_BLACKHOLE))
 		return verdict__drop(skb, pkt, hook, DROP_NO_ROUTE);
+	if (unlikely(rc == DELIVER_RENUMBERED)) {
+		ct__delete(pkt, &flow);
+		return verdict__drop(skb, pkt, hook, DROP_SNAT_NO_ADDRESS);
+	}
 	if (unlikely(rc == DELIVER_STACK))
 		return verdict__forward(skb, hook);
 	if (!packet__decrement_hops(skb, pkt))

@@ -147,6 +147,30 @@ TEST_P(SnatForms, S15_WhatHasNoPortIsRefusedAndTheNodeKeepsItsOwn) {
   EXPECT_EQ(from_wire(frame(kFromWire, back(), gre)).verdict, kNext);
 }
 
+// The agent has written that the node's address is another now.
+TEST_P(SnatForms, S14_AFlowWhoseNodeAddressIsGoneStartsAnewWithTheOneThereIs) {
+  const Bytes packet = frame(kFromA, out(), Udp{7, 53});
+  const Address later = is_v6 ? addr("2001:db8:1::77") : addr("192.0.2.77");
+  ASSERT_EQ(read_frame(out_from_a(packet).out).src, w.node);
+  identity_row host = {};
+  host.identity = IDENTITY_HOST;
+  host.flags = ADDRESS_THIS_NODE;
+  put_identity(rig, Prefix{.address = later, .length = 128}, host);
+  host.flags = 0;
+  put_identity(rig, Prefix{.address = w.node, .length = 128}, host);
+  device_row uplink = {};
+  (is_v6 ? uplink.ipv6 : uplink.ipv4) = to_abi(later);
+  rig.put("sl_device", devices.uplink, uplink);
+  ct_entry entry = flow(out(), kProtoUdp, 7, 53).value();
+  entry.route_until_ns = 0;
+  rig.put("sl_ct", flow_key(out(), kProtoUdp, 7, 53), entry);
+
+  expect_drop(from_a(packet), devices.pod_a, HOOK_POD_EGRESS, DROP_SNAT_NO_ADDRESS);
+
+  EXPECT_EQ(read_frame(out_from_a(packet).out).src, later);
+  EXPECT_EQ(rig.keys<nat_key>("sl_nat").size(), 1U);
+}
+
 TEST_P(SnatForms, S15_TwoPodsWithOneSourcePortAreTwoFlows) {
   const Seen a = read_frame(out_from_a(frame(kFromA, out(), Udp{7, 53})).out);
   const Outcome first = from_b(frame(kFromB, Ip{.src = w.pod_b, .dst = w.outside}, Udp{7, 53}));
