@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/stages/icmp_error.h"
+#include "bpf/stages/rewrite.h"
 
 struct icmp_rewrite {
 	struct ip_addr to;
@@ -33,6 +34,44 @@ static __always_inline int icmp_error__rewrite_addr(struct __sk_buff *skb, const
 	       bpf_skb_store_bytes(skb, L3_OFFSET + (source ? 16 : 12), &to.words_be[3], 4, 0);
 }
 
+/* How the sum that the quoted packet's own checksum covers changes; RFC 1624, in at most 32 bits. */
+static __always_inline __u32 icmp_error__quoted_change(const struct packet *inner, struct ip_addr *from,
+						       __be16 from_port, struct icmp_rewrite *rewrite)
+{
+	__be32 old_port = from_port, new_port = rewrite->port_be;
+	__u32 sum = bpf_csum_diff(&old_port, sizeof(old_port), &new_port, sizeof(new_port), 0);
+
+	if (inner->proto == IPPROTO_ICMP)
+		return sum; /* has no pseudo header */
+	return bpf_csum_diff((void *)from, sizeof(*from), (void *)&rewrite->to, sizeof(rewrite->to), sum);
+}
+
+/*
+ * Puts the new address and port into the checksum of the quoted packet, and that into the error's own, as far as the quote
+ * reaches. Who gets the error may check it, and finds its packet as it sent it. UDP without a checksum stays so.
+ */
+static __always_inline int icmp_error__rewrite_quoted_sum(struct __sk_buff *skb, const struct packet *outer,
+							  const struct packet *inner, __u32 change)
+{
+	__u32 relative = rewrite__checksum_offset(inner), offset = inner->l4_offset + relative, sum;
+	bool is_udp = inner->proto == IPPROTO_UDP;
+	__be16 old, new;
+
+	if (!relative || offset + sizeof(old) > (__u32)outer->len + L3_OFFSET)
+		return 0;
+	if (bpf_skb_load_bytes(skb, offset, &old, sizeof(old)))
+		return 0; /* shorter than its length field says */
+	if (is_udp && !old)
+		return 0;
+	sum = (__u16)~old + (change & 0xffff) + (change >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	new = ~((sum & 0xffff) + (sum >> 16));
+	if (is_udp && !new)
+		new = 0xffff;
+	return bpf_l4_csum_replace(skb, outer->l4_offset + 2, old, new, 2) ||
+	       bpf_skb_store_bytes(skb, offset, &new, sizeof(new), 0);
+}
+
 /* Gives the translated end another address and port, in the quote and outside. 0, or DROP_WRITE_FAILED. */
 static __stage int icmp_error__rewrite(struct __sk_buff *skb, struct packet *outer, struct packet *inner,
 				       struct icmp_rewrite *rewrite)
@@ -44,7 +83,9 @@ static __stage int icmp_error__rewrite(struct __sk_buff *skb, struct packet *out
 
 	if (packet__is_icmp(inner))
 		port_offset = inner->l4_offset + 4;
-	if (icmp_error__rewrite_addr(skb, outer, &from, rewrite))
+	if (icmp_error__rewrite_addr(skb, outer, &from, rewrite) ||
+	    icmp_error__rewrite_quoted_sum(skb, outer, inner,
+					   icmp_error__quoted_change(inner, &from, from_port, rewrite)))
 		return DROP_WRITE_FAILED;
 	if (from_port != rewrite->port_be &&
 	    (bpf_l4_csum_replace(skb, outer->l4_offset + 2, from_port, rewrite->port_be, 2) ||

@@ -55,6 +55,11 @@ std::string network_problem(const Bytes& frame) {
   return internet_checksum(ip) == 0 ? "" : "IPv4 header ";
 }
 
+Bytes transport_of(const Bytes& frame, const Seen& seen) {
+  return {frame.begin() + static_cast<std::ptrdiff_t>(seen.l4_offset),
+          frame.begin() + static_cast<std::ptrdiff_t>(seen.end)};
+}
+
 }  // namespace
 
 uint16_t internet_checksum(const Bytes& bytes) {
@@ -85,15 +90,15 @@ std::string checksum_problems(const Bytes& frame) {
   if (!seen.valid) return "not readable ";
   std::string problems = network_problem(frame);
   if (seen.is_fragment || seen.l4_offset >= seen.end) return problems;
-  problems +=
-      transport_problem(seen, Bytes(frame.begin() + static_cast<std::ptrdiff_t>(seen.l4_offset),
-                                    frame.begin() + static_cast<std::ptrdiff_t>(seen.end)));
+  problems += transport_problem(seen, transport_of(frame, seen));
   if (!seen.is_icmp_error()) return problems;
   const Bytes inner = quoted_frame(frame);
   const Seen quote = read_frame(inner);
   if (!quote.valid) return problems + "quote not readable ";
-  const std::string ip = network_problem(inner);
-  if (!ip.empty()) problems += "quoted " + ip;
+  std::string quoted = network_problem(inner);
+  if (!quote.is_cut && !quote.is_fragment)
+    quoted += transport_problem(quote, transport_of(inner, quote));
+  if (!quoted.empty()) problems += "quoted " + quoted;
   return problems;
 }
 

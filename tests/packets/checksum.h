@@ -19,7 +19,8 @@ uint16_t transport_checksum(const Address& src, const Address& dst, uint8_t prot
 uint32_t crc32c(const Bytes& bytes);
 
 // What is wrong with the checksums of an ARP, IPv4 or IPv6 frame; empty: nothing. Of a fragment
-// only the IP header is looked at; of an ICMP error also the quoted IP header.
+// only the IP header is looked at; of an ICMP error also the quoted IP header, and the quoted
+// transport checksum where the whole packet is quoted.
 std::string checksum_problems(const Bytes& frame);
 
 }  // namespace sluice::test
