@@ -204,6 +204,31 @@ Status follow_mtu(Netlink& netlink, const LinkInfo& link, PodMtu before, PodMtu 
   return netlink.set_link_mtu(link.ifindex, now.device);
 }
 
+// The pod's table belongs to the pod, too: another plugin or a VPN may have put its own default
+// route where ours was, or taken ours away. Only what is ours still is changed, nothing is made.
+Status update_route_mtu(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifindex,
+                        uint32_t mtu) {
+  const auto present = pod.routes();
+  if (!present) return fail(present.error());
+  for (const RouteInfo& wanted : pod_routes(endpoint, ifindex, mtu)) {
+    const auto ours = std::ranges::find_if(*present, [&](const RouteInfo& each) {
+      return each.ifindex == ifindex && each.destination == wanted.destination &&
+             each.via == wanted.via;
+    });
+    if (ours == present->end() || ours->mtu == wanted.mtu) continue;
+    // The kernel replaces the first route of that destination and metric, whoever's it is.
+    const auto sharers = std::ranges::count_if(*present, [&](const RouteInfo& each) {
+      return each.destination == ours->destination && each.metric == ours->metric;
+    });
+    if (sharers != 1 || ours->multipath) continue;
+    RouteInfo changed = *ours;
+    changed.mtu = wanted.mtu;
+    changed.onlink = wanted.onlink;
+    if (Status set = pod.replace_route(changed); !set) return set;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
@@ -264,10 +289,7 @@ Status update_pod_mtu(Netlink& host, const LocalEndpoint& endpoint, PodMtu befor
   const auto inner = pod->link(endpoint.ifname);
   if (!inner) return fail(inner.error());
   if (Status set = follow_mtu(*pod, *inner, before, now); !set) return set;
-  for (const RouteInfo& route : pod_routes(endpoint, inner->ifindex, now.route)) {
-    if (Status set = pod->replace_route(route); !set) return set;
-  }
-  return {};
+  return update_route_mtu(*pod, endpoint, inner->ifindex, now.route);
 }
 
 }  // namespace sluice

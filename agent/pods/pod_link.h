@@ -34,7 +34,7 @@ std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& e
 Status remove_pod_link(Netlink& host, const LocalEndpoint& endpoint);
 
 // Both ends and the default routes get the new MTU; an end that its network configuration made
-// smaller stays so.
+// smaller stays so. Routes that are not ours any more are left alone, missing ones are not made.
 Status update_pod_mtu(Netlink& host, const LocalEndpoint& endpoint, PodMtu before, PodMtu now);
 
 }  // namespace sluice

@@ -55,6 +55,7 @@ struct RouteInfo {
   uint32_t table = 254;
   uint8_t protocol = 0;
   bool onlink = false;
+  bool multipath = false;  // has several next hops; ifindex and via are the first one's
 };
 
 struct NeighbourInfo {

@@ -76,6 +76,7 @@ void take_attribute(const nlattr* attribute, RouteInfo& info) {
       info.mtu = mtu_from(attribute);
       break;
     case RTA_MULTIPATH:
+      info.multipath = true;
       take_first_hop(attribute, info);
       break;
     default:

@@ -58,6 +58,16 @@ class PodNetns {
   Netlink netlink() const {
     return std::move(*Netlink::open_in(Fd(open(path().c_str(), O_RDONLY | O_CLOEXEC)).get()));
   }
+  // Runs the shell commands inside; their output.
+  std::string exec(const std::string& commands) const {
+    const std::string shell = "nsenter --net=" + path() + " sh -ec '" + commands + "' 2>&1";
+    FILE* pipe = popen(shell.c_str(), "re");
+    std::string output;
+    char buffer[4096];
+    while (const size_t got = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, got);
+    EXPECT_EQ(pclose(pipe), 0) << output;
+    return output;
+  }
 
  private:
   pid_t pid_ = 0;
@@ -448,6 +458,41 @@ TEST_F(PodsNetns, MtuOfPodsFollows) {
   EXPECT_THAT(service_->set_pod_mtu(9000, 8950), testing::IsEmpty());
 
   EXPECT_EQ(pod.netlink().link("eth0")->mtu, 9000U);
+  EXPECT_EQ(run("CHECK", "c1", pod.path()).exit_code, 0);
+}
+
+TEST_F(PodsNetns, RoutesThatThePodMadeItsOwnAreLeftAloneByARestart) {
+  PodNetns pod;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+  pod.exec(
+      "ip link add dum0 type veth peer name dum1; ip link set dum1 up; ip addr add 10.99.0.1/24 "
+      "dev dum0;"
+      "ip addr add fd99::1/64 dev dum0 nodad; ip link set dum0 up;"
+      "ip route replace default via 10.99.0.254 dev dum0; ip -6 route del default;"
+      "ip -6 route append default via fd99::fe dev dum0 metric 1024");
+  const std::string before = pod.exec("ip route; ip -6 route");
+  stop_agent();
+
+  start_agent();
+  EXPECT_THAT(service_->set_pod_mtu(1400, 1350), testing::IsEmpty());
+
+  EXPECT_EQ(pod.exec("ip route; ip -6 route"), before);
+  PodNetns bare;
+  ASSERT_EQ(run("ADD", "c2", bare.path()).exit_code, 0);
+  bare.exec("ip route del default; ip -6 route append default via fe80::2 dev eth0 metric 1024");
+  EXPECT_THAT(service_->set_pod_mtu(1300, 1250), testing::IsEmpty());
+  EXPECT_EQ(bare.exec("ip route show default"), "") << "a route that was removed came back";
+  EXPECT_THAT(bare.exec("ip -6 route"), HasSubstr("via fe80::2"));
+}
+
+TEST_F(PodsNetns, RoutesMtuFollowsInBothFamilies) {
+  PodNetns pod;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+
+  EXPECT_THAT(service_->set_pod_mtu(1500, 1430), testing::IsEmpty());
+
+  EXPECT_THAT(pod.exec("ip route show default"), HasSubstr("mtu 1430"));
+  EXPECT_THAT(pod.exec("ip -6 route show default"), HasSubstr("mtu 1430"));
   EXPECT_EQ(run("CHECK", "c1", pod.path()).exit_code, 0);
 }
 
