@@ -192,30 +192,33 @@ PodService::Refusal PodService::add_new(const CniRequest& request, const Netns& 
 CniResponse PodService::result_of(const LocalEndpoint& endpoint) {
   CniResponse response;
   const auto device = host_->link(endpoint.ifindex);
-  const uint32_t mtu = device ? device->mtu : mtu_.device;
+  const auto side = pod_side(endpoint);
   auto* host = response.add_interfaces();
   host->set_name(endpoint.host_device);
   host->set_mac(to_string(endpoint.host_mac));
-  host->set_mtu(mtu);
+  host->set_mtu(device ? device->mtu : mtu_.device);
   auto* pod = response.add_interfaces();
   pod->set_name(endpoint.ifname);
   pod->set_mac(to_string(endpoint.pod_mac));
   pod->set_sandbox(endpoint.netns);
-  pod->set_mtu(mtu);
+  pod->set_mtu(side ? side->mtu : mtu_.device);
 
-  const auto add_family = [&](const Address& address, std::string_view gateway,
-                              const char* everything, const char* length) {
+  const auto add_address = [&](const Address& address, std::string_view gateway,
+                               const char* length) {
     auto* ip = response.add_ips();
     ip->set_address(to_string(address) + length);
     ip->set_gateway(std::string(gateway));
     ip->set_interface_index(1);
-    auto* route = response.add_routes();
-    route->set_destination(everything);
-    route->set_gateway(std::string(gateway));
-    route->set_mtu(mtu_.route);
   };
-  if (endpoint.ipv4) add_family(*endpoint.ipv4, kGatewayIpv4, "0.0.0.0/0", "/32");
-  if (endpoint.ipv6) add_family(*endpoint.ipv6, kGatewayIpv6, "::/0", "/128");
+  if (endpoint.ipv4) add_address(*endpoint.ipv4, kGatewayIpv4, "/32");
+  if (endpoint.ipv6) add_address(*endpoint.ipv6, kGatewayIpv6, "/128");
+  if (!side) return response;
+  for (const RouteInfo& each : side->default_routes) {
+    auto* route = response.add_routes();
+    route->set_destination(each.destination.is_ipv4() ? "0.0.0.0/0" : "::/0");
+    route->set_gateway(to_string(each.via));
+    route->set_mtu(each.mtu);
+  }
   return response;
 }
 

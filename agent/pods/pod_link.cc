@@ -12,6 +12,9 @@
 namespace sluice {
 namespace {
 
+// Of routes whose place in the pod is taken; behind IPv6's default of 1024.
+constexpr uint32_t kLaterMetric = 1U << 16;
+
 Address gateway(bool ipv4) {
   return *parse_address(ipv4 ? kGatewayIpv4 : kGatewayIpv6);
 }
@@ -66,6 +69,15 @@ Status bring_loopback_up(Netlink& pod) {
   return loopback->up ? Status() : pod.set_link_up(loopback->ifindex);
 }
 
+// A second interface must not take the routes of the first one, nor those that another plugin made:
+// its own come behind them, for sockets bound to it and for the time when the others are gone.
+Status add_pod_route(Netlink& pod, RouteInfo route) {
+  Status added = pod.add_route(route);
+  if (added || added.error().code != ErrorCode::kExists) return added;
+  route.metric = kLaterMetric + route.ifindex;
+  return pod.add_route(route);
+}
+
 Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu mtu) {
   Result<Netlink> pod = Netlink::open_in(netns.fd.get());
   if (!pod) return fail(pod.error());
@@ -86,7 +98,7 @@ Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, Pod
   }
   if (Status up = pod->set_link_up(link->ifindex); !up) return up;
   for (const RouteInfo& route : pod_routes(endpoint, link->ifindex, mtu.route)) {
-    if (Status added = pod->replace_route(route); !added) return added;
+    if (Status added = add_pod_route(*pod, route); !added) return added;
   }
   return {};
 }
@@ -261,6 +273,26 @@ std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& e
   look_at_host_side(host, endpoint, mtu, problems);
   look_at_pod_side(endpoint, netns, mtu, problems);
   return problems;
+}
+
+Result<PodSide> pod_side(const LocalEndpoint& endpoint) {
+  const Result<Netns> netns = open_netns(endpoint.netns);
+  if (!netns) return fail(netns.error());
+  Result<Netlink> pod = Netlink::open_in(netns->fd.get());
+  if (!pod) return fail(pod.error());
+  const auto link = pod->link(endpoint.ifname);
+  if (!link) return fail(link.error());
+  const auto routes = pod->routes();
+  if (!routes) return fail(routes.error());
+  PodSide side{.mtu = link->mtu, .default_routes = {}};
+  for (const bool ipv4 : {true, false}) {
+    const auto first = std::ranges::find_if(*routes, [&](const RouteInfo& each) {
+      return each.ifindex == link->ifindex && each.destination == anywhere(ipv4) &&
+             each.via == gateway(ipv4) && each.metric < kLaterMetric;
+    });
+    if (first != routes->end()) side.default_routes.push_back(*first);
+  }
+  return side;
 }
 
 Status remove_pod_link(Netlink& host, const LocalEndpoint& endpoint) {

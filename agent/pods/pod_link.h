@@ -20,8 +20,9 @@ struct PodMtu {
 };
 
 // Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default
-// routes, brings both ends and the pod's loopback up. Returns the index of the host's end. On
-// failure nothing stays. kExists: the host's end or the interface in the pod is there already.
+// routes (behind those that the pod has already by another interface), brings both ends and the
+// pod's loopback up. Returns the index of the host's end. On failure nothing stays. kExists: the
+// host's end or the interface in the pod is there already.
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
                                  PodMtu mtu);
 
@@ -29,6 +30,14 @@ Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, c
 // intact.
 std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& endpoint,
                                            const Netns& netns, PodMtu mtu);
+
+// What a result tells of the pod's end.
+struct PodSide {
+  uint32_t mtu = 0;
+  // Ours, at most one of a family; without those that come behind another interface's.
+  std::vector<RouteInfo> default_routes;
+};
+Result<PodSide> pod_side(const LocalEndpoint& endpoint);
 
 // Deletes the host's end, if it is ours, and with it the other one. A pair that is gone is success.
 Status remove_pod_link(Netlink& host, const LocalEndpoint& endpoint);

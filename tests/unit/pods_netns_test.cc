@@ -485,6 +485,43 @@ TEST_F(PodsNetns, RoutesThatThePodMadeItsOwnAreLeftAloneByARestart) {
   EXPECT_THAT(bare.exec("ip -6 route"), HasSubstr("via fe80::2"));
 }
 
+TEST_F(PodsNetns, SecondInterfaceTakesNothingFromTheFirst) {
+  PodNetns pod;
+  const Answer first = run("ADD", "c1", pod.path());
+  ASSERT_EQ(first.exit_code, 0);
+  const auto ways = [&] {
+    return pod.exec(
+        "ip route get 192.0.2.1 | grep -o \"dev [a-z0-9]*\";"
+        "ip -6 route get 2001:db8::1 | grep -o \"dev [a-z0-9]*\"");
+  };
+
+  const Answer second = run("ADD", "c1", pod.path(), "", "", "net1");
+
+  ASSERT_EQ(second.exit_code, 0) << second.output;
+  EXPECT_EQ(second.output["routes"], json::array());
+  EXPECT_EQ(ways(), "dev eth0\ndev eth0\n");
+  EXPECT_EQ(run("CHECK", "c1", pod.path()).exit_code, 0);
+  const Answer check = run("CHECK", "c1", pod.path(), "", "", "net1");
+  EXPECT_EQ(check.exit_code, 0) << check.output;
+  EXPECT_THAT(service_->set_pod_mtu(1400, 1350), testing::IsEmpty());
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), "", "", "net1").exit_code, 0);
+  ASSERT_EQ(run("DEL", "c1", pod.path(), "", "", "net1").exit_code, 0);
+  EXPECT_EQ(ways(), "dev eth0\ndev eth0\n");
+  EXPECT_EQ(run("CHECK", "c1", pod.path()).exit_code, 0);
+}
+
+TEST_F(PodsNetns, SecondInterfaceLeadsOutWhenTheFirstIsGone) {
+  PodNetns pod;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+  ASSERT_EQ(run("ADD", "c1", pod.path(), "", "", "net1").exit_code, 0);
+
+  ASSERT_EQ(run("DEL", "c1", pod.path()).exit_code, 0);
+
+  EXPECT_THAT(pod.exec("ip route get 192.0.2.1; ip -6 route get 2001:db8::1"),
+              testing::ContainsRegex("dev net1.*dev net1"));
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), "", "", "net1").exit_code, 0);
+}
+
 TEST_F(PodsNetns, RoutesMtuFollowsInBothFamilies) {
   PodNetns pod;
   ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
