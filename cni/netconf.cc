@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "lib/utf8/utf8.h"
+
 namespace sluice::cni_plugin {
 namespace {
 
@@ -33,6 +35,20 @@ bool is_ifname(std::string_view text) {
            return c != '/' && c != ':' && c != '\0' &&
                   std::isspace(static_cast<unsigned char>(c)) == 0;
          });
+}
+
+// Protobuf's strings are UTF-8: the agent could not even say which field was wrong.
+std::optional<Failure> check_utf8(const Environment& environment) {
+  const std::pair<const char*, const std::string&> variables[] = {
+      {"CNI_NETNS", environment.netns},
+      {"CNI_IFNAME", environment.ifname},
+      {"CNI_ARGS", environment.args},
+  };
+  for (const auto& [name, value] : variables) {
+    if (is_utf8(value)) continue;
+    return environment_failure(std::string(name) + ": '" + printable(value) + "' is not UTF-8");
+  }
+  return std::nullopt;
 }
 
 std::string joined(const std::vector<std::string>& texts) {
@@ -187,6 +203,7 @@ std::optional<Failure> check_environment(const Environment& environment) {
     return environment_failure("CNI_COMMAND: '" + command +
                                "' is none of ADD, DEL, CHECK, GC, STATUS, VERSION");
   }
+  if (auto failure = check_utf8(environment)) return failure;
   if (!attachment) return std::nullopt;
 
   std::vector<std::string> missing;

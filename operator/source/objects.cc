@@ -2,6 +2,8 @@
 // Problems of the input as lines for people.
 #include "operator/source/objects.h"
 
+#include "lib/utf8/utf8.h"
+
 namespace sluice {
 
 std::string to_string(const SourceProblem& problem) {
@@ -24,7 +26,8 @@ std::string to_string(const SourceProblem& problem) {
     text += ": ";
   }
   if (!problem.field.empty()) text += problem.field + ": ";
-  return text + problem.what;
+  // What is wrong may be a byte that no reader of this text takes.
+  return printable(text + problem.what);
 }
 
 }  // namespace sluice

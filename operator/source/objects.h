@@ -77,6 +77,7 @@ struct SourceProblem {
   bool operator==(const SourceProblem&) const = default;
 };
 
+// One line of UTF-8, whatever the input held: "\xff" stands for a byte that is no character.
 // "pods.yaml:12:5: Pod demo/web: status.podIP: "10.0.0" is not an IP address"
 std::string to_string(const SourceProblem& problem);
 

@@ -200,6 +200,20 @@ TEST(CniRefusal, ArgsWithoutAValueAreCode4) {
   EXPECT_THAT(error["msg"], HasSubstr("'oops'"));
 }
 
+TEST(CniRefusal, BytesThatAreNoTextNameTheirVariable) {
+  for (const auto& [variable, member] :
+       {std::pair{"CNI_ARGS", &Environment::args}, std::pair{"CNI_NETNS", &Environment::netns},
+        std::pair{"CNI_IFNAME", &Environment::ifname}}) {
+    Environment env = environment("ADD");
+    env.*member = "K8S_POD_NAME=a\xff";
+
+    const json error = refused(env, config("1.0.0"));
+
+    EXPECT_EQ(error["code"], 4) << variable;
+    EXPECT_THAT(error["msg"], HasSubstr(std::string(variable) + ": 'K8S_POD_NAME=a\\xff'"));
+  }
+}
+
 TEST(CniArgs, ValuesMayHoldEqualSigns) {
   const auto args = parse_args("A=b;C=d=e;;F=");
   ASSERT_TRUE(args);

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "lib/labels/labels.h"
+#include "lib/utf8/utf8.h"
 #include "operator/source/manifests/merge.h"
 #include "operator/source/manifests/parse.h"
 #include "operator/source/manifests/source.h"
@@ -55,6 +56,27 @@ TEST(ParseDocuments, TextThatNeverEndsForTheLibraryIsRefused) {
 
   EXPECT_EQ(parsed.problems.size(), 1U);
   EXPECT_TRUE(parsed.incomplete);
+}
+
+TEST(ParseDocuments, BytesThatAreNoTextAreReportedAsText) {
+  const auto named =
+      parse_documents("a.yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: \"\xff\xfe\"\n");
+  EXPECT_THAT(
+      texts(named.problems),
+      ElementsAre(HasSubstr("a.yaml:4:9: Pod: metadata.name: \"\\xff\\xfe\" is not UTF-8")));
+  EXPECT_TRUE(named.incomplete);
+
+  const auto uid = parse_documents("a.yaml", pod_text("web", "") + "spec: {nodeName: \"\xc0\"}\n");
+  EXPECT_THAT(texts(uid.problems),
+              ElementsAre(HasSubstr("demo/web: spec.nodeName: \"\\xc0\" is not UTF-8")));
+  EXPECT_THAT(uid.objects.pods, IsEmpty());
+
+  for (const char* binary : {"\x7f"
+                             "ELF\x02\x01\xff\xc0: [",
+                             "\x80\x81", "\"\xff", "- \xff\n: ["}) {
+    for (const auto& text : texts(parse_documents("b\xff.yaml", binary).problems))
+      EXPECT_TRUE(is_utf8(text)) << text;
+  }
 }
 
 TEST(ParseDocuments, ReadsNodeFields) {

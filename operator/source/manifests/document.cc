@@ -5,6 +5,7 @@
 #include <array>
 
 #include "lib/labels/labels.h"
+#include "lib/utf8/utf8.h"
 
 namespace sluice {
 namespace {
@@ -102,6 +103,10 @@ std::optional<std::string> ObjectReader::text(const Field& parent, const std::st
   if (is_absent(field.node)) return std::nullopt;
   if (!field.node.IsScalar()) {
     report(field, "must be a string");
+    return std::nullopt;
+  }
+  if (!is_utf8(field.node.Scalar())) {
+    report(field, quoted(field.node.Scalar()) + " is not UTF-8");
     return std::nullopt;
   }
   return field.node.Scalar();

@@ -88,7 +88,7 @@ std::optional<Parser::Key> Parser::read_key(ObjectReader& reader, const std::str
 
   const Field name_field{.node = metadata.node, .path = "metadata.name"};
   if (name.empty()) {
-    reader.report(name_field, "is missing");
+    if (!reader.failed()) reader.report(name_field, "is missing");
   } else if (kind == "Namespace" ? !is_dns_label(name) : !is_dns_subdomain(name)) {
     reader.report(name_field, "\"" + name +
                                   "\" is not a DNS name: lower-case letters, digits, '-'" +
