@@ -20,6 +20,7 @@
 namespace sluice {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -77,6 +78,57 @@ TEST(ParseDocuments, BytesThatAreNoTextAreReportedAsText) {
     for (const auto& text : texts(parse_documents("b\xff.yaml", binary).problems))
       EXPECT_TRUE(is_utf8(text)) << text;
   }
+}
+
+TEST(ParseDocuments, AKeyThatIsGivenTwiceIsReportedAndItsObjectLeftOut) {
+  const auto parsed = parse_documents(
+      "a.yaml", pod_text("one", "spec:\n  nodeName: n1\n  nodeName: n2\n") + pod_text("two"));
+
+  EXPECT_THAT(texts(parsed.problems),
+              ElementsAre("a.yaml:7:3: Pod demo/one: spec.nodeName: is given twice"));
+  EXPECT_THAT(names(parsed.objects), ElementsAre("two"));
+  EXPECT_FALSE(parsed.incomplete);
+
+  const auto unnamed = parse_documents("a.yaml", "kind: Pod\nkind: Node\n");
+  EXPECT_THAT(texts(unnamed.problems), Contains("a.yaml:2:1: kind: is given twice"));
+  EXPECT_TRUE(unnamed.incomplete);
+
+  const auto fine = parse_documents(
+      "a.yaml",
+      pod_text("a", "spec: {containers: [{name: x}, {name: x}]}\n") +
+          "---\napiVersion: apps/v1\nkind: Deployment\nspec: {a: 1, a: 2}\n" +
+          "---\napiVersion: v1\nkind: List\nitems:\n- &p {apiVersion: v1, kind: Pod, metadata: "
+          "{name: b}}\n- {apiVersion: v1, kind: Pod, metadata: {name: c, [1, 1]: 2, ? {x: 1} : "
+          "3}}\n");
+  EXPECT_THAT(fine.problems, IsEmpty());
+  EXPECT_THAT(names(fine.objects), ElementsAre("a", "b", "c"));
+}
+
+TEST(ParseDocuments, AKindThatIsWrittenWrongIsReported) {
+  struct Row {
+    const char* text;
+    const char* problem;
+  };
+  for (const Row& row : {Row{"apiVersion: v1\nkind: pod\n",
+                             "a.yaml:2:7: kind: \"pod\" is not a kind; it is written Pod"},
+                         Row{"apiVersion: v1beta1\nkind: Pod\n",
+                             "a.yaml:1:13: apiVersion: \"v1beta1\" has no Pod: it is of v1"},
+                         Row{"apiVersion: apps/v1\nkind: Node\n",
+                             "a.yaml:1:13: apiVersion: \"apps/v1\" has no Node: it is of v1"}}) {
+    const auto parsed = parse_documents("a.yaml", row.text);
+    EXPECT_THAT(texts(parsed.problems), ElementsAre(row.problem));
+    EXPECT_TRUE(parsed.incomplete);
+  }
+  for (const char* other :
+       {"apiVersion: management.example.io/v3\nkind: Node\n", "apiVersion: v1\nkind: PodTemplate\n",
+        "apiVersion: apps/v1\nkind: Deployment\n"})
+    EXPECT_THAT(parse_documents("a.yaml", other).problems, IsEmpty()) << other;
+}
+
+TEST(ParseDocuments, AnAbsentMemberIsReportedWhereItsMappingStands) {
+  EXPECT_THAT(
+      texts(parse_documents("p.yaml", pod_text("a", "status:\n  podIPs:\n  - {}\n")).problems),
+      ElementsAre("p.yaml:7:5: Pod demo/a: status.podIPs[0].ip: must be an IP address"));
 }
 
 TEST(ParseDocuments, ReadsNodeFields) {

@@ -2,35 +2,66 @@
 // One manifest file to objects: documents, lists of objects, and the kinds that are read.
 #include "operator/source/manifests/parse.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/parser.h>
-
-#include <algorithm>
-#include <sstream>
-
 #include <yaml-cpp/yaml.h>
 
-#include <functional>
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <optional>
-#include <set>
 #include <tuple>
+#include <utility>
 
 #include "lib/labels/labels.h"
 #include "operator/source/manifests/document.h"
+#include "operator/source/manifests/keys.h"
 
 namespace sluice {
 namespace {
+
+// A group without a dot is one of Kubernetes' own. There, Node, Namespace and Pod exist in v1 only.
+bool is_builtin_group(std::string_view api_version) {
+  return api_version.substr(0, api_version.find('/')).find('.') == std::string_view::npos ||
+         api_version.find('/') == std::string_view::npos;
+}
+
+constexpr std::array kKinds = {"Node",     "Namespace",     "Pod",    "List",
+                               "NodeList", "NamespaceList", "PodList"};
+
+// The kind that was meant; null: one that is not read.
+const char* meant_kind(std::string_view api_version, std::string_view kind) {
+  if (!is_builtin_group(api_version)) return nullptr;
+  for (const char* known : kKinds) {
+    if (std::ranges::equal(kind, std::string_view(known), [](unsigned char a, unsigned char b) {
+          return std::tolower(a) == std::tolower(b);
+        })) {
+      return known;
+    }
+  }
+  return nullptr;
+}
+
+// Where a mapping of a document or a list starts, and which object it is.
+struct Place {
+  Origin origin{};
+  std::string kind{};  // empty: it could not be named
+  std::string namespace_name{};
+  std::string name{};
+  bool ignored = false;
+};
 
 class Parser {
  public:
   Parser(std::string_view file_name, ParsedFile& out) : file_name_(file_name), out_(out) {}
 
   void take(const YAML::Node& root, bool in_list);
+  // After all documents: what is given twice belongs to the last object that starts before it.
+  void take_repeated(const RepeatedKey& key);
 
  private:
   using Key = std::tuple<std::string, std::string, std::string>;  // kind, namespace, name
 
   void take_list(ObjectReader& reader);
+  void take_other(ObjectReader& reader, const std::string& api_version, const std::string& kind);
   void take_object(ObjectReader& reader, const std::string& kind);
   std::optional<Key> read_key(ObjectReader& reader, const std::string& kind);
   void read_node(ObjectReader& reader, const Key& key);
@@ -40,6 +71,7 @@ class Parser {
   std::string file_name_;
   ParsedFile& out_;
   std::map<Key, uint32_t> first_line_;
+  std::vector<Place> places_;
 };
 
 void Parser::take(const YAML::Node& root, bool in_list) {
@@ -50,6 +82,7 @@ void Parser::take(const YAML::Node& root, bool in_list) {
     out_.incomplete = true;
     return;
   }
+  places_.push_back({.origin = reader.origin()});
   const auto api_version = reader.text(reader.root(), "apiVersion");
   const auto kind = reader.text(reader.root(), "kind");
   if (!api_version || !kind || kind->empty() || api_version->empty()) {
@@ -70,8 +103,49 @@ void Parser::take(const YAML::Node& root, bool in_list) {
   } else if (core && (*kind == "Node" || *kind == "Namespace" || *kind == "Pod")) {
     take_object(reader, *kind);
   } else {
-    out_.ignored_kinds[*api_version + " " + *kind]++;
+    take_other(reader, *api_version, *kind);
   }
+}
+
+void Parser::take_other(ObjectReader& reader, const std::string& api_version,
+                        const std::string& kind) {
+  const char* meant = meant_kind(api_version, kind);
+  if (meant == nullptr) {
+    out_.ignored_kinds[api_version + " " + kind]++;
+    places_.back().ignored = true;
+    return;
+  }
+  const YAML::Node root = reader.root().node;
+  if (kind != meant) {
+    reader.report({.node = root["kind"], .path = "kind"},
+                  "\"" + kind + "\" is not a kind; it is written " + meant);
+  } else {
+    reader.report({.node = root["apiVersion"], .path = "apiVersion"},
+                  "\"" + api_version + "\" has no " + kind + ": it is of v1");
+  }
+  out_.incomplete = true;
+}
+
+void Parser::take_repeated(const RepeatedKey& key) {
+  const auto starts_after = [&](const Place& place) {
+    return std::pair(place.origin.line, place.origin.column) > std::pair(key.line, key.column);
+  };
+  Place owner;
+  for (const Place& place : places_) {
+    if (!starts_after(place)) owner = place;
+  }
+  if (owner.ignored) return;
+  out_.problems.push_back({.origin = {.file = file_name_, .line = key.line, .column = key.column},
+                           .kind = owner.kind,
+                           .namespace_name = owner.namespace_name,
+                           .name = owner.name,
+                           .field = key.path,
+                           .what = "is given twice"});
+  if (owner.kind.empty()) out_.incomplete = true;
+  const auto is_owner = [&](const auto& object) { return object.origin == owner.origin; };
+  std::erase_if(out_.objects.nodes, is_owner);
+  std::erase_if(out_.objects.namespaces, is_owner);
+  std::erase_if(out_.objects.pods, is_owner);
 }
 
 void Parser::take_list(ObjectReader& reader) {
@@ -109,6 +183,7 @@ void Parser::take_object(ObjectReader& reader, const std::string& kind) {
     out_.incomplete = true;
     return;
   }
+  std::tie(places_.back().kind, places_.back().namespace_name, places_.back().name) = *key;
   const auto [first, is_new] = first_line_.emplace(*key, reader.origin().line);
   if (!is_new) {
     reader.report(reader.root(), "is defined twice: the one in line " +
@@ -120,6 +195,13 @@ void Parser::take_object(ObjectReader& reader, const std::string& kind) {
   if (kind == "Pod") read_pod(reader, *key);
 }
 
+// Where it is absent, the mapping stands for it: its position says where to add it.
+Field member(const Field& parent, const char* key) {
+  const YAML::Node& map = parent.node;  // the const operator adds no key
+  const YAML::Node found = map[key];
+  return {.node = found.IsDefined() ? found : map, .path = parent.path + "." + key};
+}
+
 void Parser::read_node(ObjectReader& reader, const Key& key) {
   NodeObject node{.name = std::get<2>(key), .origin = reader.origin()};
   const Field status = reader.mapping(reader.root(), "status");
@@ -129,8 +211,7 @@ void Parser::read_node(ObjectReader& reader, const Key& key) {
       continue;
     }
     if (reader.text(entry, "type").value_or("") != "InternalIP") continue;
-    const YAML::Node& map = entry.node;
-    if (auto address = reader.address({.node = map["address"], .path = entry.path + ".address"})) {
+    if (auto address = reader.address(member(entry, "address"))) {
       node.internal_addresses.push_back(*address);
     }
   }
@@ -176,10 +257,11 @@ void Parser::read_pod(ObjectReader& reader, const Key& key) {
   const std::string phase = reader.text(status, "phase").value_or("");
   pod.finished = phase == "Succeeded" || phase == "Failed";
   for (const Field& entry : reader.items(status, "podIPs")) {
-    const YAML::Node& map = entry.node;
-    const YAML::Node ip = map.IsMap() ? map["ip"] : YAML::Node(YAML::NodeType::Undefined);
-    if (auto address = reader.address({.node = ip, .path = entry.path + ".ip"}))
-      pod.addresses.push_back(*address);
+    if (!entry.node.IsMap()) {
+      reader.report({.node = entry.node, .path = entry.path + ".ip"}, "must be in a mapping");
+      continue;
+    }
+    if (auto address = reader.address(member(entry, "ip"))) pod.addresses.push_back(*address);
   }
   if (pod.addresses.empty() && !reader.text(status, "podIP").value_or("").empty()) {
     const YAML::Node& map = status.node;
@@ -200,45 +282,16 @@ void report_syntax(std::string_view file_name, const YAML::Exception& error, Par
   out.incomplete = true;
 }
 
-// Listens to a parse and keeps nothing.
-class Silent final : public YAML::EventHandler {
- public:
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-};
-
-// yaml-cpp 0.7 finds one document after the other in a text like "," without ever moving on. No
-// text has more documents than lines: one that seems to have is refused before it is read for good.
-void check_ends(const std::string& text) {
-  const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
-  std::istringstream stream(text);
-  YAML::Parser parser(stream);
-  Silent silent;
-  for (std::ptrdiff_t documents = 0; parser.HandleNextDocument(silent); ++documents) {
-    if (documents > lines)
-      throw YAML::ParserException(YAML::Mark::null_mark(), "a value stands where none can");
-  }
-}
-
 }  // namespace
 
 ParsedFile parse_documents(std::string_view file_name, std::string_view text) {
   ParsedFile out;
   Parser parser(file_name, out);
   try {
-    check_ends(std::string(text));
+    const auto repeated = repeated_keys(std::string(text));
     for (const YAML::Node& document : YAML::LoadAll(std::string(text)))
       parser.take(document, false);
+    for (const RepeatedKey& key : repeated) parser.take_repeated(key);
   } catch (const YAML::Exception& error) {
     report_syntax(file_name, error, out);
   }
