@@ -137,6 +137,8 @@ void Directory::add_pods(const Desired& desired, const Directory* previous) {
     Party party = pod.pod != nullptr ? pod_party(*pod.pod) : endpoint_party(pod, node_name_);
     party.endpoint_id = endpoint.ifindex;
     party.node = node_name_;
+    const PartyPointer old = previous == nullptr ? nullptr : previous->pod_at(endpoint.ifindex);
+    pods_by_ifindex_[endpoint.ifindex] = share(party, old);
     if (endpoint.ipv4) add_address(*endpoint.ipv4, party, previous);
     if (endpoint.ipv6) add_address(*endpoint.ipv6, party, previous);
   }
@@ -184,6 +186,11 @@ std::shared_ptr<const Party> Directory::party(const Address& address,
   const auto by_identity = by_identity_.find(identity_number);
   if (by_identity != by_identity_.end()) return by_identity->second;
   return by_identity_.at(IDENTITY_UNKNOWN);
+}
+
+std::shared_ptr<const Party> Directory::pod_at(uint32_t ifindex) const {
+  const auto found = pods_by_ifindex_.find(ifindex);
+  return found == pods_by_ifindex_.end() ? nullptr : found->second;
 }
 
 std::shared_ptr<const Device> Directory::device(uint32_t ifindex) const {

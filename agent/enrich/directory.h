@@ -31,6 +31,8 @@ class Directory {
   // Never null.
   std::shared_ptr<const Party> party(const Address& address, uint32_t identity_number) const;
   std::shared_ptr<const Device> device(uint32_t ifindex) const;  // never null
+  // The pod behind this host-side device; null where it is none of ours.
+  std::shared_ptr<const Party> pod_at(uint32_t ifindex) const;
   const std::string& node_name() const { return node_name_; }
 
  private:
@@ -46,6 +48,7 @@ class Directory {
   std::string node_name_;
   std::unordered_map<Address, PartyPointer> by_address_;
   std::map<uint32_t, PartyPointer> by_identity_;  // kernel's numbers, reserved ones included
+  std::map<uint32_t, PartyPointer> pods_by_ifindex_;
   std::map<uint32_t, std::shared_ptr<const Device>> devices_;
 };
 

@@ -30,6 +30,11 @@ EnrichedFlow enrich(const flow_event& event, const Directory& directory, int64_t
   flow.time_unix_ns = static_cast<int64_t>(event.time_ns) + wall_offset_ns;
   flow.uuid = uuid;
   flow.source = directory.party(from_abi(event.src), event.src_identity);
+  // A pod that is stopped at its own device is known by the device, whatever address it wrote.
+  if (event.kind == EVENT_DROP && event.hook == HOOK_POD_EGRESS) {
+    const auto sender = directory.pod_at(event.ifindex);
+    if (sender && *sender != *flow.source) flow.source = sender;
+  }
   flow.destination = directory.party(from_abi(event.dst), event.dst_identity);
   flow.device = directory.device(event.ifindex);
   return flow;

@@ -173,6 +173,27 @@ TEST(Enrich, JoinsBothEndsDeviceAndTime) {
   EXPECT_EQ(flow.time_unix_ns, 1'700'000'005'000'000'000);
 }
 
+TEST(Enrich, NamesThePodBehindTheDeviceThatDroppedWhateverItsSource) {
+  const auto directory = Directory::build(sample_desired());
+  for (const char* source : {"203.0.113.9", "10.0.1.9", "10.0.0.5"}) {
+    flow_event event = event_between(source, "8.8.8.8");
+    event.kind = EVENT_DROP;
+    event.hook = HOOK_POD_EGRESS;
+
+    const EnrichedFlow flow = enrich(event, *directory, 0, {});
+
+    EXPECT_EQ(flow.source->pod_name, "web-0") << source;
+    EXPECT_EQ(from_abi(flow.event.src), address(source));
+  }
+  flow_event other = event_between("203.0.113.9", "10.0.0.5");
+  other.kind = EVENT_DROP;
+  other.hook = HOOK_POD_INGRESS;
+  EXPECT_EQ(enrich(other, *directory, 0, {}).source->pod_name, "");
+  other.hook = HOOK_POD_EGRESS;
+  other.ifindex = 99;
+  EXPECT_EQ(enrich(other, *directory, 0, {}).source->pod_name, "");
+}
+
 TEST(Enricher, FollowsAStepOfTheWallClockWithinTenSeconds) {
   ClockReading now{.monotonic_ns = 0, .unix_ns = 100'000'000'000};
   Enricher enricher(Directory::build(sample_desired()), [&] { return now; }, 1);
