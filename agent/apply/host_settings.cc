@@ -91,8 +91,10 @@ void HostSettings::write(const Rows& rows, ApplyReport& report) {
     const auto link = links.find(ifindex);
     if (role == DeviceRole::kUplink || link == links.end()) continue;
     if (!settled_.contains(ifindex)) write_device(link->second, rows.config.ipv6 != 0, report);
-    if (role != DeviceRole::kPod || rows.pod_mtu == 0 || link->second.mtu == rows.pod_mtu) continue;
-    const auto set_mtu = netlink_.set_link_mtu(ifindex, rows.pod_mtu);
+    const auto smaller = rows.smaller_mtus.find(ifindex);
+    const uint32_t mtu = smaller == rows.smaller_mtus.end() ? rows.pod_mtu : smaller->second;
+    if (role != DeviceRole::kPod || mtu == 0 || link->second.mtu == mtu) continue;
+    const auto set_mtu = netlink_.set_link_mtu(ifindex, mtu);
     if (set_mtu) report.written++;
     record(report, "device " + link->second.name + " mtu", ifindex, set_mtu);
   }

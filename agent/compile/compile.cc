@@ -92,6 +92,8 @@ void add_endpoint(const Desired& desired, const LocalEndpoint& endpoint, Rows& r
   copy_mac(endpoint.host_mac, row.host_mac);
   rows.endpoints[endpoint.ifindex] = row;
   rows.attachments[endpoint.ifindex] = DeviceRole::kPod;
+  if (endpoint.mtu != 0 && endpoint.mtu < rows.pod_mtu)
+    rows.smaller_mtus[endpoint.ifindex] = endpoint.mtu;
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
     if (!address) continue;
     rows.routes.push_back({.destination = host_prefix(*address), .ifindex = endpoint.ifindex});

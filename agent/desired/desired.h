@@ -49,6 +49,7 @@ struct LocalEndpoint {
   std::optional<Address> ipv6{};
   Mac pod_mac{};
   Mac host_mac{};
+  uint32_t mtu = 0;  // of both ends, from the network configuration; 0: the node's
   int64_t created_unix_ms = 0;
 
   bool operator==(const LocalEndpoint&) const = default;

@@ -3,6 +3,7 @@
 #include "agent/pods/endpoint_names.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 namespace sluice {
@@ -56,6 +57,9 @@ bool set_field(LocalEndpoint& endpoint, char letter, std::string_view text) {
       return set_address(endpoint.ipv4, text, true);
     case '6':
       return set_address(endpoint.ipv6, text, false);
+    case 'm':
+      return std::from_chars(text.data(), text.data() + text.size(), endpoint.mtu).ec ==
+             std::errc();
     case 'u':
       endpoint.pod_uid = text;
       return true;
@@ -121,6 +125,9 @@ std::optional<std::string> endpoint_alias(const LocalEndpoint& endpoint) {
   std::string longer = alias;
   if (!endpoint.pod_name.empty())
     append_field(longer, 'p', endpoint.pod_namespace + "/" + endpoint.pod_name);
+  if (longer.size() <= kAliasMaxBytes) alias = longer;
+  longer = alias;
+  if (endpoint.mtu != 0) append_field(longer, 'm', std::to_string(endpoint.mtu));
   if (longer.size() <= kAliasMaxBytes) alias = longer;
   longer = alias;
   append_field(longer, 'u', endpoint.pod_uid);

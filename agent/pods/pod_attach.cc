@@ -32,6 +32,7 @@ LocalEndpoint endpoint_of(const CniRequest& request, int64_t now_ms) {
   endpoint.host_device = host_device_name(key);
   endpoint.pod_mac = pod_mac(key);
   endpoint.host_mac = kGatewayMac;
+  endpoint.mtu = request.mtu();
   endpoint.created_unix_ms = now_ms;
   return endpoint;
 }
@@ -84,7 +85,7 @@ PodService::Refusal PodService::reuse_or_remove(const EndpointKey& key, const Ne
   const LocalEndpoint* existing = table_.find(key);
   if (existing == nullptr) return std::nullopt;
   // The path may have changed though the namespace did not; the device in it tells.
-  if (pod_link_problems(*host_, *existing, netns, mtu_).empty()) {
+  if (pod_link_problems(*host_, *existing, netns, mtu_of(*existing, mtu_)).empty()) {
     reuse = true;
     if (existing->netns == netns.path) return std::nullopt;
     LocalEndpoint moved = *existing;
@@ -153,12 +154,8 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
   return std::nullopt;
 }
 
-PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns,
-                                          uint32_t wanted_mtu) {
-  PodMtu mtu = mtu_;
-  if (wanted_mtu != 0 && wanted_mtu < mtu.device) {
-    mtu.device = wanted_mtu;
-  }
+PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns) {
+  const PodMtu mtu = mtu_of(endpoint, mtu_);
   const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu);
   if (!ifindex) {
     const auto code = ifindex.error().code == ErrorCode::kExists ? cni::v1::CNI_INTERFACE_EXISTS
@@ -180,7 +177,7 @@ PodService::Refusal PodService::add_new(const CniRequest& request, const Netns& 
   if (Refusal refused = check_names_are_free(key_of(request), netns)) return refused;
   LocalEndpoint endpoint = endpoint_of(request, now_ms());
   if (Refusal refused = allocate_addresses(endpoint)) return refused;
-  Refusal refused = make_link(endpoint, netns, request.mtu());
+  Refusal refused = make_link(endpoint, netns);
   if (!refused) return std::nullopt;
   // No row named them and no packet carried them.
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
@@ -201,7 +198,7 @@ CniResponse PodService::result_of(const LocalEndpoint& endpoint) {
   pod->set_name(endpoint.ifname);
   pod->set_mac(to_string(endpoint.pod_mac));
   pod->set_sandbox(endpoint.netns);
-  pod->set_mtu(side ? side->mtu : mtu_.device);
+  pod->set_mtu(side ? side->mtu : mtu_of(endpoint, mtu_).device);
 
   const auto add_address = [&](const Address& address, std::string_view gateway,
                                const char* length) {

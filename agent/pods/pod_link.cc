@@ -243,6 +243,13 @@ Status update_route_mtu(Netlink& pod, const LocalEndpoint& endpoint, uint32_t if
 
 }  // namespace
 
+PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node) {
+  if (endpoint.mtu == 0) return node;
+  // A route's own MTU counts even where the device takes less.
+  return {.device = std::min(node.device, endpoint.mtu),
+          .route = std::min(node.route, endpoint.mtu)};
+}
+
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
                                  PodMtu mtu) {
   const auto alias = endpoint_alias(endpoint);

@@ -19,6 +19,9 @@ struct PodMtu {
   uint32_t route = 0;   // of the default routes; 0: the device's
 };
 
+// What the node's MTU comes to for one pod, whose network configuration may ask for less.
+PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node);
+
 // Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default
 // routes (behind those that the pod has already by another interface), brings both ends and the
 // pod's loopback up. Returns the index of the host's end. On failure nothing stays. kExists: the

@@ -118,7 +118,7 @@ class PodService {
   Refusal add_new(const cni::v1::CniRequest& request, const Netns& netns);
   Refusal check_names_are_free(const EndpointKey& key, const Netns& netns);
   Refusal allocate_addresses(LocalEndpoint& endpoint);
-  Refusal make_link(LocalEndpoint& endpoint, const Netns& netns, uint32_t wanted_mtu);
+  Refusal make_link(LocalEndpoint& endpoint, const Netns& netns);
   cni::v1::CniResponse result_of(const LocalEndpoint& endpoint);
 
   void del(const cni::v1::CniRequest& request, const Reply& reply);

@@ -32,7 +32,8 @@ std::vector<std::string> PodService::set_pod_mtu(uint32_t mtu, uint32_t route_mt
   // look.
   if (before.device == mtu && before.route == route_mtu) return failures;
   for (const auto& [key, endpoint] : table_.all()) {
-    const Status updated = update_pod_mtu(*host_, endpoint, before, mtu_);
+    const Status updated =
+        update_pod_mtu(*host_, endpoint, mtu_of(endpoint, before), mtu_of(endpoint, mtu_));
     if (!updated) failures.push_back("MTU of " + to_string(key) + ": " + updated.error().message());
   }
   return failures;

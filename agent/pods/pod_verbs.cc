@@ -102,7 +102,7 @@ void PodService::check(const CniRequest& request, const Reply& reply) {
   std::vector<std::string> problems;
   const Result<Netns> netns = open_netns(request.netns());
   if (netns) {
-    problems = pod_link_problems(*host_, *endpoint, *netns, mtu_);
+    problems = pod_link_problems(*host_, *endpoint, *netns, mtu_of(*endpoint, mtu_));
   } else {
     problems.push_back("CNI_NETNS: " + netns.error().message());
   }

@@ -31,6 +31,7 @@ json encode_endpoint(const LocalEndpoint& endpoint) {
               {"ifindex", endpoint.ifindex}};
   if (endpoint.ipv4) target["ipv4"] = to_string(*endpoint.ipv4);
   if (endpoint.ipv6) target["ipv6"] = to_string(*endpoint.ipv6);
+  if (endpoint.mtu != 0) target["mtu"] = endpoint.mtu;
   target["createdUnixMs"] = endpoint.created_unix_ms;
   return target;
 }
@@ -47,6 +48,7 @@ Result<LocalEndpoint> decode_endpoint(const json& source) {
   endpoint.pod_uid = source.at("podUID").get<std::string>();
   endpoint.host_device = source.at("hostDevice").get<std::string>();
   endpoint.ifindex = source.at("ifindex").get<uint32_t>();
+  endpoint.mtu = source.value("mtu", uint32_t{0});
   endpoint.created_unix_ms = source.at("createdUnixMs").get<int64_t>();
   for (const auto& [field, target] :
        {std::pair{"ipv4", &endpoint.ipv4}, std::pair{"ipv6", &endpoint.ipv6}}) {

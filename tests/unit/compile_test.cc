@@ -125,6 +125,7 @@ std::string bytes(const Rows& rows) {
   for (const auto& route : rows.routes) all += text(route) + "\n";
   for (const auto& entry : rows.neighbours)
     all += to_string(entry.address) + to_string(entry.mac), add(entry.ifindex);
+  for (const auto& [key, value] : rows.smaller_mtus) add(key), add(value);
   add(rows.needs_overlay), add(rows.pod_mtu), add(rows.pod_route_mtu);
   return all;
 }
@@ -389,6 +390,17 @@ INSTANTIATE_TEST_SUITE_P(
                     MtuCase{"Jumbo", 9001, 0, Routing::kNative, false, 9000, 9000},
                     MtuCase{"Setting", 1500, 1300, Routing::kVxlan, false, 1300, 1250}),
     [](const auto& each) { return each.param.name; });
+
+TEST(CompileMtu, PodThatAsksForLessGetsIt) {
+  Desired desired = three_nodes();
+  ASSERT_FALSE(desired.endpoints.empty());
+  desired.endpoints[0].mtu = 1400;
+
+  EXPECT_EQ(compile(desired).smaller_mtus,
+            (std::map<uint32_t, uint32_t>{{desired.endpoints[0].ifindex, 1400}}));
+  desired.endpoints[0].mtu = 9000;
+  EXPECT_TRUE(compile(desired).smaller_mtus.empty());
+}
 
 TEST(CompileMtu, WithoutUplinksAndFarNodesIsThatOfEthernet) {
   Desired desired = three_nodes();

@@ -521,6 +521,36 @@ TEST_F(PodsNetns, SecondInterfaceLeadsOutWhenTheFirstIsGone) {
               testing::ContainsRegex("dev net1.*dev net1"));
   EXPECT_EQ(run("CHECK", "c1", pod.path(), "", "", "net1").exit_code, 0);
 }
+TEST_F(PodsNetns, MtuOfTheNetworkConfigurationHoldsForBothEndsAndTheRoutes) {
+  PodNetns pod;
+  const std::string more = R"(, "mtu": 1300)";
+  const Answer answer = run("ADD", "c1", pod.path(), more);
+  ASSERT_EQ(answer.exit_code, 0) << answer.output;
+  const auto host_mtu = [&] {
+    auto host = Netlink::open();
+    return host->link(service_->endpoints()[0].host_device)->mtu;
+  };
+
+  EXPECT_EQ(answer.output["interfaces"][0]["mtu"], 1300);
+  EXPECT_EQ(answer.output["interfaces"][1]["mtu"], 1300);
+  EXPECT_EQ(answer.output["routes"][0]["mtu"], 1300);
+  EXPECT_EQ(answer.output["routes"][1]["mtu"], 1300);
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
+  stop_agent();
+  start_agent();
+  EXPECT_THAT(service_->set_pod_mtu(9000, 8950), testing::IsEmpty());
+  ASSERT_EQ(service_->endpoints().size(), 1U);
+  EXPECT_EQ(service_->endpoints()[0].mtu, 1300U);
+  EXPECT_EQ(host_mtu(), 1300U);
+  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1300U);
+  const Answer check = run("CHECK", "c1", pod.path(), more);
+  EXPECT_EQ(check.exit_code, 0) << check.output;
+  EXPECT_THAT(service_->set_pod_mtu(1280, 1280), testing::IsEmpty());
+  EXPECT_EQ(host_mtu(), 1280U);
+  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1280U);
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
+}
+
 
 TEST_F(PodsNetns, RoutesMtuFollowsInBothFamilies) {
   PodNetns pod;

@@ -46,6 +46,12 @@ TEST(EndpointNames, AliasGivesBackTheEndpoint) {
   EXPECT_EQ(parse_endpoint_alias(*alias), sample());
 }
 
+TEST(EndpointNames, AliasTellsTheMtuThatWasAskedFor) {
+  LocalEndpoint endpoint = sample();
+  endpoint.mtu = 1300;
+  EXPECT_EQ(parse_endpoint_alias(*endpoint_alias(endpoint)), endpoint);
+}
+
 TEST(EndpointNames, LongPodNameIsLeftOutRatherThanCut) {
   LocalEndpoint endpoint = sample();
   endpoint.pod_name = std::string(200, 'p');

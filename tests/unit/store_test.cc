@@ -54,6 +54,7 @@ PodState sample(uint32_t endpoints) {
     endpoint.ipv6 = *parse_address("fd00::1");
     endpoint.pod_mac = pod_mac(key_of(endpoint));
     endpoint.host_mac = kGatewayMac;
+    endpoint.mtu = 1400 * (i % 2);
     endpoint.created_unix_ms = 1234567890123;
     state.endpoints.push_back(endpoint);
   }
