@@ -143,7 +143,7 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
   for (const auto& [ipv4, target] :
        {std::pair{true, &endpoint.ipv4}, std::pair{false, &endpoint.ipv6}}) {
     if (!pools.has_range(ipv4)) continue;
-    const Result<Address> address = pools.allocate(ipv4, now_ms());
+    const Result<Address> address = pools.allocate(ipv4, rest_now_ms());
     if (!address) {
       if (endpoint.ipv4) pools.give_back(*endpoint.ipv4);
       return refusal(cni::v1::CNI_ADDRESSES_EXHAUSTED,

@@ -2,6 +2,7 @@
 #include "agent/pods/pod_service.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "agent/pods/pod_reply.h"
@@ -12,6 +13,16 @@ namespace sluice {
 using cni::v1::CniRequest;
 using cni::v1::CniResponse;
 
+namespace {
+
+int64_t since_boot_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
 PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks hooks)
     : loop_(loop),
       settings_(std::move(settings)),
@@ -19,7 +30,9 @@ PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks ho
       table_(settings_.state_dir, settings_.address_rest),
       queue_(settings_.queue_dir),
       leak_timer_(loop),
-      queue_timer_(loop) {}
+      queue_timer_(loop) {
+  boot_unix_ms_ = now_ms() - since_boot_ms();
+}
 
 PodService::~PodService() {
   stop();
@@ -29,7 +42,7 @@ Result<RestoreReport> PodService::start() {
   Result<Netlink> host = Netlink::open();
   if (!host) return fail(within("pods", host.error()));
   host_.emplace(std::move(*host));
-  Result<RestoreReport> report = table_.restore(*host_, now_ms());
+  Result<RestoreReport> report = table_.restore(*host_, rest_now_ms());
   if (!report) return fail(within("restore the pods", report.error()));
   store_condition_ = report->condition;
   publish();
@@ -161,7 +174,7 @@ Status PodService::remove_endpoint(const EndpointKey& key, const std::string& wh
   }
   if (Status removed = remove_pod_link(*host_, gone); !removed) return removed;
   unanswered_.erase(key);
-  note_save(table_.erase(key, now_ms()));
+  note_save(table_.erase(key, rest_now_ms()));
   return {};
 }
 
@@ -173,6 +186,10 @@ int64_t PodService::now_ms() const {
   if (hooks_.now_unix_ms) return hooks_.now_unix_ms();
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+int64_t PodService::rest_now_ms() const {
+  return boot_unix_ms_ + since_boot_ms();
 }
 
 std::vector<LocalEndpoint> PodService::endpoints() const {

@@ -134,6 +134,8 @@ class PodService {
   void undo_unanswered(const EndpointKey& key, const std::string& why);
   uint64_t publish();
   int64_t now_ms() const;
+  // Unix time as of the start that goes on with a clock that nobody sets: addresses rest by it.
+  int64_t rest_now_ms() const;
   void note_save(const Status& saved);
   void repeat(asio::steady_timer& timer, std::chrono::milliseconds interval,
               void (PodService::*work)());
@@ -154,6 +156,7 @@ class PodService {
   std::string save_condition_;
   std::string upkeep_condition_;
   std::vector<Prefix> ranges_;
+  int64_t boot_unix_ms_ = 0;
   bool stopped_ = false;
   asio::steady_timer leak_timer_;
   asio::steady_timer queue_timer_;

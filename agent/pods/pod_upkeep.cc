@@ -87,7 +87,7 @@ void PodService::note_save(const Status& saved) {
 }
 
 std::vector<PoolStats> PodService::pools() const {
-  return table_.pools().stats(now_ms());
+  return table_.pools().stats(rest_now_ms());
 }
 
 std::vector<std::string> PodService::conditions() const {

@@ -112,12 +112,13 @@ class PodsNetns : public testing::Test {
     PodHooks hooks{.on_endpoints_changed = [this] { return publish(); },
                    .not_ready = [this] { return not_ready_; },
                    .pod_uids = [this](const std::string&, const std::string&) { return uids_; },
-                   .now_unix_ms = {},
+                   .now_unix_ms = clock_,
                    .probe = &probe_};
     PodSettings settings;
     settings.node_name = "n1";
     settings.state_dir = folder_ / "state";
     settings.queue_dir = folder_ / "queue";
+    settings.address_rest = rest_;
     settings.apply_deadline = std::chrono::milliseconds(300);
     service_ = std::make_unique<PodService>(loop_, settings, std::move(hooks));
     const auto report = service_->start();
@@ -196,6 +197,8 @@ class PodsNetns : public testing::Test {
   RestoreReport report_;
   uint64_t revision_ = 0;
   bool apply_ = true;
+  std::function<int64_t()> clock_;
+  std::chrono::milliseconds rest_ = kAddressRest;
   std::map<uint32_t, std::string> failed_;
   std::optional<std::string> not_ready_;
   std::vector<std::string> uids_;
@@ -335,6 +338,39 @@ TEST_F(PodsNetns, CheckListsEveryProblem) {
       testing::AllOf(HasSubstr("address 10.9.0.1/32 is missing"), HasSubstr("MTU 9000"),
                      HasSubstr("pod_egress"), HasSubstr("route 0.0.0.0/0 via 169.254.1.1")));
   EXPECT_EQ(run("CHECK", "other", pod.path()).output["code"], 3);
+}
+
+TEST_F(PodsNetns, AddressesRestWhateverHappensToTheWallClock) {
+  int64_t wall_ms = 1'700'000'000'000;
+  clock_ = [&] { return wall_ms; };
+  stop_agent();
+  start_agent();
+  service_->set_pod_cidrs(std::vector<Prefix>{*parse_prefix("10.9.1.1/32")});
+  PodNetns pod;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+  ASSERT_EQ(run("DEL", "c1", pod.path()).exit_code, 0);
+
+  wall_ms += 3'600'000;
+
+  EXPECT_EQ(run("ADD", "c1", pod.path()).output["code"], 100) << "its rest was cancelled";
+  EXPECT_EQ(service_->pools()[0].resting, 1U);
+}
+
+TEST_F(PodsNetns, WallClockThatIsSetBackDoesNotExhaustThePool) {
+  int64_t wall_ms = 1'700'000'000'000;
+  clock_ = [&] { return wall_ms; };
+  rest_ = std::chrono::milliseconds(100);
+  stop_agent();
+  start_agent();
+  service_->set_pod_cidrs(std::vector<Prefix>{*parse_prefix("10.9.1.1/32")});
+  PodNetns pod;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+  ASSERT_EQ(run("DEL", "c1", pod.path()).exit_code, 0);
+
+  wall_ms -= 3'600'000;
+  usleep(100'000);
+
+  EXPECT_EQ(ipv4_of(run("ADD", "c1", pod.path())), "10.9.1.1/32");
 }
 
 TEST_F(PodsNetns, GcFreesOnlyWhatIsNotListedOfItsNetwork) {
@@ -485,6 +521,36 @@ TEST_F(PodsNetns, RoutesThatThePodMadeItsOwnAreLeftAloneByARestart) {
   EXPECT_THAT(bare.exec("ip -6 route"), HasSubstr("via fe80::2"));
 }
 
+TEST_F(PodsNetns, MtuOfTheNetworkConfigurationHoldsForBothEndsAndTheRoutes) {
+  PodNetns pod;
+  const std::string more = R"(, "mtu": 1300)";
+  const Answer answer = run("ADD", "c1", pod.path(), more);
+  ASSERT_EQ(answer.exit_code, 0) << answer.output;
+  const auto host_mtu = [&] {
+    auto host = Netlink::open();
+    return host->link(service_->endpoints()[0].host_device)->mtu;
+  };
+
+  EXPECT_EQ(answer.output["interfaces"][0]["mtu"], 1300);
+  EXPECT_EQ(answer.output["interfaces"][1]["mtu"], 1300);
+  EXPECT_EQ(answer.output["routes"][0]["mtu"], 1300);
+  EXPECT_EQ(answer.output["routes"][1]["mtu"], 1300);
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
+  stop_agent();
+  start_agent();
+  EXPECT_THAT(service_->set_pod_mtu(9000, 8950), testing::IsEmpty());
+  ASSERT_EQ(service_->endpoints().size(), 1U);
+  EXPECT_EQ(service_->endpoints()[0].mtu, 1300U);
+  EXPECT_EQ(host_mtu(), 1300U);
+  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1300U);
+  const Answer check = run("CHECK", "c1", pod.path(), more);
+  EXPECT_EQ(check.exit_code, 0) << check.output;
+  EXPECT_THAT(service_->set_pod_mtu(1280, 1280), testing::IsEmpty());
+  EXPECT_EQ(host_mtu(), 1280U);
+  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1280U);
+  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
+}
+
 TEST_F(PodsNetns, SecondInterfaceTakesNothingFromTheFirst) {
   PodNetns pod;
   const Answer first = run("ADD", "c1", pod.path());
@@ -521,36 +587,6 @@ TEST_F(PodsNetns, SecondInterfaceLeadsOutWhenTheFirstIsGone) {
               testing::ContainsRegex("dev net1.*dev net1"));
   EXPECT_EQ(run("CHECK", "c1", pod.path(), "", "", "net1").exit_code, 0);
 }
-TEST_F(PodsNetns, MtuOfTheNetworkConfigurationHoldsForBothEndsAndTheRoutes) {
-  PodNetns pod;
-  const std::string more = R"(, "mtu": 1300)";
-  const Answer answer = run("ADD", "c1", pod.path(), more);
-  ASSERT_EQ(answer.exit_code, 0) << answer.output;
-  const auto host_mtu = [&] {
-    auto host = Netlink::open();
-    return host->link(service_->endpoints()[0].host_device)->mtu;
-  };
-
-  EXPECT_EQ(answer.output["interfaces"][0]["mtu"], 1300);
-  EXPECT_EQ(answer.output["interfaces"][1]["mtu"], 1300);
-  EXPECT_EQ(answer.output["routes"][0]["mtu"], 1300);
-  EXPECT_EQ(answer.output["routes"][1]["mtu"], 1300);
-  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
-  stop_agent();
-  start_agent();
-  EXPECT_THAT(service_->set_pod_mtu(9000, 8950), testing::IsEmpty());
-  ASSERT_EQ(service_->endpoints().size(), 1U);
-  EXPECT_EQ(service_->endpoints()[0].mtu, 1300U);
-  EXPECT_EQ(host_mtu(), 1300U);
-  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1300U);
-  const Answer check = run("CHECK", "c1", pod.path(), more);
-  EXPECT_EQ(check.exit_code, 0) << check.output;
-  EXPECT_THAT(service_->set_pod_mtu(1280, 1280), testing::IsEmpty());
-  EXPECT_EQ(host_mtu(), 1280U);
-  EXPECT_EQ(pod.netlink().link("eth0")->mtu, 1280U);
-  EXPECT_EQ(run("CHECK", "c1", pod.path(), more).exit_code, 0);
-}
-
 
 TEST_F(PodsNetns, RoutesMtuFollowsInBothFamilies) {
   PodNetns pod;
