@@ -4,7 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "lib/fd/fd.h"
@@ -84,6 +86,41 @@ Result<Intent> read_intent(const json& from) {
   return intent;
 }
 
+// What may belong to one object alone.
+struct Claims {
+  std::set<Address> addresses;
+  std::vector<Prefix> pod_cidrs;
+};
+
+Claims claims_of(const Intent& intent) {
+  Claims claims;
+  for (const NodeIntent& node : intent.nodes) {
+    claims.addresses.insert(node.addresses.begin(), node.addresses.end());
+    claims.pod_cidrs.insert(claims.pod_cidrs.end(), node.pod_cidrs.begin(), node.pod_cidrs.end());
+  }
+  for (const PodIntent& pod : intent.pods) {
+    if (!pod.host_network) claims.addresses.insert(pod.addresses.begin(), pod.addresses.end());
+  }
+  return claims;
+}
+
+bool any_taken(const std::vector<Address>& addresses, const Claims& claims) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [&](const Address& address) { return claims.addresses.contains(address); });
+}
+
+bool contradicts(const NodeIntent& node, const Claims& claims) {
+  if (any_taken(node.addresses, claims)) return true;
+  return std::any_of(node.pod_cidrs.begin(), node.pod_cidrs.end(), [&](const Prefix& old) {
+    return std::any_of(claims.pod_cidrs.begin(), claims.pod_cidrs.end(),
+                       [&](const Prefix& cidr) { return overlaps(cidr, old); });
+  });
+}
+
+bool contradicts(const PodIntent& pod, const Claims& claims) {
+  return !pod.host_network && any_taken(pod.addresses, claims);  // else: its node's addresses
+}
+
 std::pair<std::string, std::string> key_of(const PodIntent& pod) {
   return {pod.namespace_name, pod.name};
 }
@@ -110,18 +147,29 @@ Result<Intent> decode_intent(const std::string& text) {
   }
 }
 
+Intent missing_in(const Intent& fresh, Intent last) {
+  const Claims claims = claims_of(fresh);
+  std::set<std::string> nodes;
+  std::set<std::pair<std::string, std::string>> pods;
+  for (const NodeIntent& node : fresh.nodes) nodes.insert(node.name);
+  for (const PodIntent& pod : fresh.pods) pods.insert(key_of(pod));
+  std::erase_if(last.nodes, [&](const NodeIntent& node) {
+    return nodes.contains(node.name) || contradicts(node, claims);
+  });
+  std::erase_if(last.pods, [&](const PodIntent& pod) {
+    return pods.contains(key_of(pod)) || contradicts(pod, claims);
+  });
+  return last;
+}
+
 Intent with_missing(Intent fresh, const Intent& last) {
-  for (const NodeIntent& node : last.nodes) {
-    const auto at = std::lower_bound(fresh.nodes.begin(), fresh.nodes.end(), node,
-                                     [](const auto& a, const auto& b) { return a.name < b.name; });
-    if (at == fresh.nodes.end() || at->name != node.name) fresh.nodes.insert(at, node);
-  }
-  for (const PodIntent& pod : last.pods) {
-    const auto at =
-        std::lower_bound(fresh.pods.begin(), fresh.pods.end(), pod,
-                         [](const auto& a, const auto& b) { return key_of(a) < key_of(b); });
-    if (at == fresh.pods.end() || key_of(*at) != key_of(pod)) fresh.pods.insert(at, pod);
-  }
+  Intent missing = missing_in(fresh, last);
+  std::move(missing.nodes.begin(), missing.nodes.end(), std::back_inserter(fresh.nodes));
+  std::move(missing.pods.begin(), missing.pods.end(), std::back_inserter(fresh.pods));
+  std::sort(fresh.nodes.begin(), fresh.nodes.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(fresh.pods.begin(), fresh.pods.end(),
+            [](const auto& a, const auto& b) { return key_of(a) < key_of(b); });
   return fresh;
 }
 
@@ -139,8 +187,13 @@ LastIntent::LastIntent(const std::string& state_dir) : path_(state_dir + "/inten
 }
 
 Intent LastIntent::judge(Intent fresh, bool problem) {
-  if (problem) return last_ ? with_missing(std::move(fresh), *last_) : fresh;
-  last_.reset();
+  if (problem && last_) {
+    // The source keeps what it has had once: what leaves it from then on was deleted.
+    last_ = missing_in(fresh, std::move(*last_));
+    fresh = with_missing(std::move(fresh), *last_);
+  } else {
+    last_.reset();
+  }
   auto text = encode_intent(fresh);
   saved_ = {};
   if (text == written_) return fresh;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last intent without a problem, on disk: what a source that comes up broken cannot take away
-// (N11).
+// The intent in force, on disk: what a source that comes up broken cannot take away (N11).
 #pragma once
 
 #include <optional>
@@ -15,7 +14,10 @@ namespace sluice {
 std::string encode_intent(const Intent& intent);
 Result<Intent> decode_intent(const std::string& text);
 
-// `fresh` and the nodes and pods of `last` that it lacks; sorted as resolve sorts. Pure.
+// The nodes and pods of `last` that `fresh` lacks, without those whose address or range a fresh one
+// has by now. Pure.
+Intent missing_in(const Intent& fresh, Intent last);
+// Both together; sorted as resolve sorts. Pure.
 Intent with_missing(Intent fresh, const Intent& last);
 
 // Thread: the control loop.
@@ -24,8 +26,8 @@ class LastIntent {
   // Reads <state_dir>/intent.json; a file that cannot be understood counts as none.
   explicit LastIntent(const std::string& state_dir);
 
-  // What the agent should act on. While the source has had problems ever since the start, what it
-  // lacks comes from the file; once it was whole, it alone counts and is saved where it changed.
+  // What the agent should act on; it is saved where it changed. While the source has had problems
+  // ever since the start, what it lacks comes from the file; once it was whole, it alone counts.
   // problem: whether anything is wrong with the source.
   Intent judge(Intent fresh, bool problem);
   // Of the last save; success where none was needed.

@@ -85,10 +85,59 @@ TEST_F(LastIntentTest, WholeSourceAloneCountsFromThenOn) {
   EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), one);
 }
 
-TEST_F(LastIntentTest, ProblemsAreNotSaved) {
-  LastIntent(folder_).judge(cluster(), true);
+TEST_F(LastIntentTest, WhatIsInForceWhileAProblemStandsIsSaved) {
+  LastIntent running(folder_);
+  running.judge(cluster(), false);
+  Intent later = cluster();
+  later.pods.clear();  // deleted, while another manifest is broken
+  EXPECT_EQ(running.judge(later, true), later);
 
-  EXPECT_FALSE(std::filesystem::exists(folder_ + "/intent.json"));
+  EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), later) << "the deleted pod came back";
+}
+
+TEST_F(LastIntentTest, ObjectThatTheBrokenSourceHadAndLostIsDeleted) {
+  LastIntent(folder_).judge(cluster(), false);
+  LastIntent restarted(folder_);
+  Intent one;
+  one.nodes = {cluster().nodes[1]};
+  EXPECT_EQ(restarted.judge(one, true), cluster());
+
+  Intent without = cluster();
+  without.nodes.pop_back();
+  EXPECT_EQ(restarted.judge(Intent(), true), without);
+}
+
+TEST_F(LastIntentTest, WhatWasTakenFromTheFileIsSavedAgain) {
+  LastIntent(folder_).judge(cluster(), false);
+  LastIntent(folder_).judge(Intent(), true);
+
+  EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), cluster());
+}
+
+TEST(WithMissing, OldOneThatAFreshOneReplacedIsLeftOut) {
+  Intent fresh;
+  fresh.nodes = {{.name = "n3",
+                  .addresses = {*parse_address("192.0.2.3")},
+                  .pod_cidrs = {*parse_prefix("fd00:2::/56")}},
+                 {.name = "n4", .addresses = {*parse_address("192.0.2.1")}, .pod_cidrs = {}}};
+  PodIntent pod = cluster().pods[0];
+  pod.name = "web-2";
+  fresh.pods = {pod};
+
+  EXPECT_EQ(with_missing(fresh, cluster()), fresh);
+}
+
+TEST(WithMissing, PodsOfTheHostsNetworkShareItsAddress) {
+  Intent fresh;
+  PodIntent pod;
+  pod.name = "proxy";
+  pod.host_network = true;
+  pod.addresses = {*parse_address("192.0.2.1")};
+  fresh.pods = {pod};
+  Intent last = fresh;
+  last.pods[0].name = "exporter";
+
+  EXPECT_EQ(with_missing(fresh, last).pods.size(), 2U);
 }
 
 TEST_F(LastIntentTest, GarbageInTheFileCountsAsNone) {
