@@ -13,6 +13,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kDepthMax = 256;
 constexpr size_t kIfnameMax = 15;  // IFNAMSIZ less the NUL
 
 Failure invalid(std::string message) {
@@ -20,6 +21,18 @@ Failure invalid(std::string message) {
 }
 Failure environment_failure(std::string message) {
   return {.code = cni::v1::CNI_INVALID_ENVIRONMENT, .message = std::move(message), .details = {}};
+}
+
+// Every level of nesting is a call on the stack where JSON is written again. What lies deeper is
+// not kept.
+json parse_flat(const std::string& text, bool& too_deep) {
+  using Event = json::parse_event_t;
+  const auto keep = [&too_deep](int depth, Event event, const json&) {
+    const bool opens = event == Event::object_start || event == Event::array_start;
+    if (opens && depth >= kDepthMax) too_deep = true;
+    return !opens || depth < kDepthMax;
+  };
+  return json::parse(text, keep, false);
 }
 
 // What the specification allows for container ids and network names.
@@ -168,7 +181,14 @@ bool at_least(std::string_view version, std::string_view wanted) {
 }
 
 Expected<NetConf> parse_netconf(const std::string& text) {
-  const json object = json::parse(text, nullptr, false);
+  bool too_deep = false;
+  const json object = parse_flat(text, too_deep);
+  if (too_deep) {
+    return tl::unexpected(
+        Failure{.code = cni::v1::CNI_DECODE_FAILURE,
+                .message = "the network configuration on stdin is nested too deeply",
+                .details = std::to_string(kDepthMax) + " levels are read"});
+  }
   if (!object.is_object()) {
     return tl::unexpected(Failure{.code = cni::v1::CNI_DECODE_FAILURE,
                                   .message = "the network configuration on stdin is no JSON object",
@@ -187,7 +207,8 @@ Expected<NetConf> parse_netconf(const std::string& text) {
 }
 
 std::string version_of(const std::string& text) {
-  const json object = json::parse(text, nullptr, false);
+  bool too_deep = false;
+  const json object = parse_flat(text, too_deep);
   if (!object.is_object()) return {};
   const auto found = object.find("cniVersion");
   if (found == object.end() || !found->is_string()) return {};

@@ -192,6 +192,20 @@ TEST(CniRefusal, WrongNamesAndFieldsAreNamed) {
   EXPECT_EQ(refused(environment("ADD"), R"({"cniVersion": "1.0.0", "name": "a/b"})")["code"], 7);
 }
 
+TEST(CniRefusal, ConfigurationNestedTooDeeplyIsCode6) {
+  const auto nested = [](size_t levels) {
+    return config("1.0.0", R"("prevResult": {"x": )" + std::string(levels, '[') +
+                               std::string(levels, ']') + "}");
+  };
+  for (const size_t levels : {255U, 80'000U, 2'000'000U}) {
+    const json error = refused(environment("ADD"), nested(levels));
+    EXPECT_EQ(error["code"], 6) << levels;
+    EXPECT_THAT(error["msg"], HasSubstr("nested too deeply")) << levels;
+    EXPECT_EQ(error["cniVersion"], "1.0.0") << levels;
+  }
+  EXPECT_EQ(refused(environment("ADD"), nested(254))["code"], 11) << "no agent is there";
+}
+
 TEST(CniRefusal, ArgsWithoutAValueAreCode4) {
   Environment env = environment("ADD");
   env.args = "K8S_POD_NAME=web;oops";
