@@ -81,7 +81,9 @@ Uplink describe_link(const LinkInfo& link, const HostNetwork& host,
     if (info.ifindex != link.ifindex || info.scope >= kScopeLink ||
         is_link_local_ipv6(info.address))
       continue;
-    uplink.addresses.push_back(info.address);
+    // Nothing may speak from an address that may be another machine's; and new connections, which
+    // translation makes from it, not from one that is about to go.
+    if (!info.tentative && !info.deprecated) uplink.addresses.push_back(info.address);
     const Prefix subnet = subnet_of(info);
     if (subnet.length < 128) uplink.subnets.push_back(subnet);
   }

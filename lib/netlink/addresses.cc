@@ -21,6 +21,7 @@ AddressInfo address_info_from(const nlmsghdr* header) {
   info.prefix_length = fixed->ifa_prefixlen;
   info.scope = fixed->ifa_scope;
   Address peer;
+  uint32_t flags = fixed->ifa_flags;
   netlink_message::each_attribute(header, sizeof(ifaddrmsg), [&](const nlattr* attribute) {
     // On point-to-point devices IFA_ADDRESS is the other end; where there is IFA_LOCAL, that is
     // ours.
@@ -28,8 +29,13 @@ AddressInfo address_info_from(const nlmsghdr* header) {
       info.address = netlink_message::address_from(attribute);
     } else if (mnl_attr_get_type(attribute) == IFA_ADDRESS) {
       peer = netlink_message::address_from(attribute);
+    } else if (mnl_attr_get_type(attribute) == IFA_FLAGS) {
+      flags = netlink_message::u32_from(attribute);
     }
   });
+  info.deprecated = (flags & IFA_F_DEPRECATED) != 0;
+  info.tentative = (flags & IFA_F_DADFAILED) != 0 ||
+                   ((flags & IFA_F_TENTATIVE) != 0 && (flags & IFA_F_OPTIMISTIC) == 0);
   if (!info.address.is_set()) info.address = peer;
   return info;
 }

@@ -43,6 +43,8 @@ struct AddressInfo {
   Address address;
   uint8_t prefix_length = 0;  // of the family: 24, 64
   uint8_t scope = 0;          // RT_SCOPE_*
+  bool deprecated = false;    // IPv6: for old connections only
+  bool tentative = false;     // IPv6: not known to be nobody else's, or known not to be ours alone
 };
 
 struct RouteInfo {

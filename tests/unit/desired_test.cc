@@ -175,6 +175,19 @@ TEST(FindUplinks, DefaultRouteAndNodeAddressMakeAnUplink) {
   EXPECT_THAT(uplinks[1].subnets, ElementsAre(*parse_prefix("198.51.100.0/25")));
 }
 
+TEST(FindUplinks, AddressThatNothingMayStartFromIsNone) {
+  HostNetwork host = usual_host();
+  for (const char* text : {"2001:db8::1", "2001:db8::a", "2001:db8::b"})
+    host.addresses.push_back(address(3, text, 64));
+  host.addresses[host.addresses.size() - 3].deprecated = true;
+  host.addresses[host.addresses.size() - 2].tentative = true;
+
+  const auto uplinks = find_uplinks(host, {}, {ip("198.51.100.1")});
+
+  ASSERT_THAT(names(uplinks), ElementsAre("eth0", "eth1"));
+  EXPECT_THAT(uplinks[1].addresses, ElementsAre(ip("198.51.100.1"), ip("2001:db8::b")));
+}
+
 TEST(FindUplinks, LowestMetricComesFirst) {
   HostNetwork host = usual_host();
   host.routes = {default_route(2, 100), default_route(7, 50, "::/0"), default_route(3, 200)};

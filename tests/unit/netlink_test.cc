@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "tests/unit/kernel_sandbox.h"
 
@@ -35,6 +36,29 @@ TEST_F(NetlinkTest, MakesAVethWithItsAliasAndReadsItBack) {
   EXPECT_TRUE(link->up);
   EXPECT_EQ(link->peer_ifindex, netlink_->link("pa0")->ifindex);
   EXPECT_EQ(netlink_->links()->size(), 3U);  // and lo
+}
+
+TEST_F(NetlinkTest, SaysWhichAddressesAreDeprecatedOrTentative) {
+  add_pair("a0", "");
+  ASSERT_EQ(system("ip -6 addr add 2001:db8::1/64 dev a0 nodad;"
+                   "ip -6 addr add 2001:db8::2/64 dev a0 nodad preferred_lft 0;"
+                   "ip link add t0 type veth peer name pt0; ip link set t0 up;"
+                   "ip -6 addr add 2001:db8:1::3/64 dev t0"),  // no carrier: waits for its check
+            0);
+
+  const auto all = netlink_->addresses();
+
+  ASSERT_TRUE(all);
+  const auto flags = [&](const char* text) {
+    const auto found = std::find_if(all->begin(), all->end(), [&](const AddressInfo& info) {
+      return info.address == *parse_address(text);
+    });
+    EXPECT_NE(found, all->end()) << text;
+    return std::pair(found->deprecated, found->tentative);
+  };
+  EXPECT_EQ(flags("2001:db8::1"), std::pair(false, false));
+  EXPECT_EQ(flags("2001:db8::2"), std::pair(true, false));
+  EXPECT_EQ(flags("2001:db8:1::3"), std::pair(false, true));
 }
 
 TEST_F(NetlinkTest, PutsTheInnerEndIntoTheOtherNamespace) {
