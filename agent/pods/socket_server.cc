@@ -46,7 +46,7 @@ class SocketServer::Session : public std::enable_shared_from_this<Session> {
         decoder_(shared_->settings.request_max_bytes) {
     ++shared_->counters.active;
   }
-  ~Session() { --shared_->counters.active; }
+  ~Session() { leave(); }
 
   void start() {
     arm(shared_->settings.request_deadline);
@@ -102,8 +102,16 @@ class SocketServer::Session : public std::enable_shared_from_this<Session> {
         [self = shared_from_this()](const asio::error_code&, size_t) { self->close(); });
   }
 
+  // Before the client can see that it was closed: it, or the next one, may come back at once.
+  void leave() {
+    if (left_) return;
+    left_ = true;
+    --shared_->counters.active;
+  }
+
   void close() {
     timer_.cancel();
+    leave();
     asio::error_code ignored;
     socket_.close(ignored);
   }
@@ -114,6 +122,7 @@ class SocketServer::Session : public std::enable_shared_from_this<Session> {
   FrameDecoder decoder_;
   std::array<char, 16384> chunk_{};
   std::string answer_;
+  bool left_ = false;
 };
 
 namespace {

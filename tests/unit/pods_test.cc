@@ -144,11 +144,15 @@ class SocketServerTest : public PodsFolder {
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "the server takes root's clients only";
     PodsFolder::SetUp();
+    serve(milliseconds(60'000));
+  }
+  void serve(milliseconds request_deadline) {
     SocketServerSettings settings;
     settings.path = folder_ / "agent.sock";
     settings.request_max_bytes = 1000;
     settings.clients_max = 2;
-    settings.request_deadline = milliseconds(100);
+    settings.request_deadline = request_deadline;
+    server_.reset();
     auto server = SocketServer::listen(
         loop_, settings,
         {{kServiceCni, [](const std::string& message, auto reply) { reply("re: " + message); }}});
@@ -196,6 +200,7 @@ TEST_F(SocketServerTest, AnswersAndIsForRootOnly) {
 }
 
 TEST_F(SocketServerTest, StalledClientIsClosedAndCounted) {
+  serve(milliseconds(100));
   const Fd client = connect_client();
   say(client, encode_frame(kServiceCni, "hi").substr(0, 5));
   EXPECT_EQ(rest_of(client), "");
