@@ -84,11 +84,9 @@ std::string key_text(const identity_key& key) {
   return to_string(prefix);
 }
 
-uint32_t key_ifindex(uint32_t ifindex) {
-  return ifindex;
-}
-uint32_t key_ifindex(const identity_key&) {
-  return 0;
+// A remote pod's row may name an uplink: its failure is not one device's.
+uint32_t row_ifindex(const identity_key&, const identity_row& row) {
+  return (row.flags & ADDRESS_LOCAL_POD) != 0 ? row.ifindex : 0;
 }
 
 template <class Key, class Row>
@@ -122,8 +120,9 @@ int KernelTable<Key, Row>::erase(const Key& key) const {
 }
 
 template <class Key, class Row>
-void KernelTable<Key, Row>::record(const Key& key, const char* doing, int code,
+void KernelTable<Key, Row>::record(const std::pair<Key, Row>& row, const char* doing, int code,
                                    ApplyReport& report) {
+  const Key& key = row.first;
   report.failed++;
   if (described_++ >= error_limit_) return;
   std::string context = std::string(doing) + " map " + name_ + " row of " + key_text(key);
@@ -131,7 +130,7 @@ void KernelTable<Key, Row>::record(const Key& key, const char* doing, int code,
     context += " (the table is full with " + std::to_string(have_.size()) + " rows)";
   }
   report.errors.push_back(ObjectError{.object = name_ + " " + key_text(key),
-                                      .ifindex = key_ifindex(key),
+                                      .ifindex = row_ifindex(key, row.second),
                                       .error = from_errno(std::move(context), code)});
 }
 
@@ -175,7 +174,7 @@ void KernelTable<Key, Row>::finish(ApplyReport& report) {
       while (next != deletes_.end() && key_less(*next, row.first)) ++next;
       const bool unwanted = next != deletes_.end() && !key_less(row.first, *next);
       const int code = unwanted ? erase(row.first) : 0;
-      if (code != 0) record(row.first, "delete from", code, report);
+      if (code != 0) record(row, "delete from", code, report);
       if (!unwanted || code != 0) left.push_back(row);
       if (unwanted && code == 0) report.deleted++;
     }
@@ -186,7 +185,7 @@ void KernelTable<Key, Row>::finish(ApplyReport& report) {
   for (const auto& row : refused_) {
     const int code = update(row);
     if (code == 0) done.push_back(row);
-    if (code != 0) record(row.first, "update", code, report);
+    if (code != 0) record(row, "update", code, report);
   }
   refused_.clear();
   report.written += done.size();

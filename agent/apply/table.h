@@ -44,8 +44,12 @@ bool key_less(uint32_t a, uint32_t b);
 bool key_less(const identity_key& a, const identity_key& b);
 std::string key_text(uint32_t ifindex);
 std::string key_text(const identity_key& key);
-uint32_t key_ifindex(uint32_t ifindex);
-uint32_t key_ifindex(const identity_key& key);
+// The device whose pod is without the row where the kernel refuses it; 0: no single one.
+template <class Row>
+uint32_t row_ifindex(uint32_t ifindex, const Row&) {
+  return ifindex;
+}
+uint32_t row_ifindex(const identity_key& key, const identity_row& row);
 
 template <class Key, class Row>
 using TableContent = std::vector<std::pair<Key, Row>>;  // sorted by key_less, no key twice
@@ -98,7 +102,7 @@ class KernelTable {
  private:
   int update(const std::pair<Key, Row>& row) const;  // 0 or errno
   int erase(const Key& key) const;
-  void record(const Key& key, const char* doing, int code, ApplyReport& report);
+  void record(const std::pair<Key, Row>& row, const char* doing, int code, ApplyReport& report);
   void settle(const TableContent<Key, Row>& done);
 
   std::string name_;

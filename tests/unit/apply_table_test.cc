@@ -68,6 +68,16 @@ TEST(KeyOrder, OfIdentitiesIsThatOfPrefixes) {
   }
 }
 
+TEST(RowIfindex, AttributesALocalPodsIdentityToItsDevice) {
+  identity_row row = {};
+  row.ifindex = 12;
+  row.flags = ADDRESS_LOCAL_POD;
+  EXPECT_EQ(row_ifindex(identity_key{}, row), 12U);
+  row.flags = ADDRESS_REMOTE_POD;
+  EXPECT_EQ(row_ifindex(identity_key{}, row), 0U);
+  EXPECT_EQ(row_ifindex(7U, device_row{}), 7U);
+}
+
 TEST(HookAt, WhatEntersAPodsHostSideDeviceLeavesThePod) {
   EXPECT_EQ(hook_at(DeviceRole::kPod, Direction::kIngress), HOOK_POD_EGRESS);
   EXPECT_EQ(hook_at(DeviceRole::kPod, Direction::kEgress), HOOK_POD_INGRESS);
