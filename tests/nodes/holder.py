@@ -98,7 +98,7 @@ def set_up(spec):
     for path in ("/etc", "/opt", "/var/lib"):
         overlay(root, path)
     bind(f"{root}/run", "/run")
-    for path in ("/var/lib/sluice", "/var/lib/containerd", "/var/lib/cni"):
+    for path in ("/var/lib/sluice", "/var/lib/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log"):
         bind(root + "/" + path.strip("/").replace("/", "-") + ".d", path)
     for path in ("/etc/sluice", "/opt/cni/bin", "/run/sluice", "/run/netns", "/run/containerd"):
         os.makedirs(path, exist_ok=True)

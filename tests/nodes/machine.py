@@ -74,25 +74,41 @@ class Machine(Netns):
     """A network namespace that a process of ours holds; with `full`, also mounts, pids, cgroups and a host name."""
 
     def __init__(self, lab, name, full=False, bpffs=True):
-        self.lab, self.full = lab, full
+        self.lab, self.full, self.name = lab, full, name
+        self.mac = None  # of its eth0, once that is plugged in
         self.root = os.path.join(lab.dir, name)
         self.cgroup = f"{lab.name}-{name}"
+        self._spec = {"name": name, "root": self.root, "cgroup": self.cgroup, "machine": full, "bpffs": bpffs,
+                      "tied": lab.tied}
         os.makedirs(self.root)
-        spec = {"name": name, "root": self.root, "cgroup": self.cgroup, "machine": full, "bpffs": bpffs,
-                "tied": lab.tied}
+        self._boot()
+
+    def _boot(self):
         self._holder = subprocess.Popen(
-            ["/usr/bin/python3", os.path.join(HERE, "holder.py"), json.dumps(spec)], text=True,
-            stdin=subprocess.PIPE if lab.tied else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            ["/usr/bin/python3", os.path.join(HERE, "holder.py"), json.dumps(self._spec)], text=True,
+            stdin=subprocess.PIPE if self.lab.tied else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
         lines = sorted([self._holder.stdout.readline().strip(), self._holder.stdout.readline().strip()])
         if not lines[0].isdigit():
-            raise RuntimeError(f"machine {name}: {' '.join(lines)}\n{self._holder.stdout.read()}")
+            raise RuntimeError(f"machine {self.name}: {' '.join(lines)}\n{self._holder.stdout.read()}")
         self.pid = int(lines[0])
         self.started = start_time(self.pid)
-        lab.remember(self)
+        self.lab.remember(self)
         self._holder.wait()
         if lines[1] != "ready":
-            raise RuntimeError(f"machine {name}: {lines[1]}")
-        super().__init__(f"/proc/{self.pid}/ns/net", name)
+            raise RuntimeError(f"machine {self.name}: {lines[1]}")
+        super().__init__(f"/proc/{self.pid}/ns/net", self.name)
+
+    def power_off(self):
+        """Ends every process of the machine and with them its namespaces, devices and pins. Its files stay."""
+        kill_and_wait(self.pid, self.started)
+        if self.full:
+            remove_cgroup(self.cgroup)
+
+    def power_on(self):
+        """Comes back without cables (Lab.reboot plugs them) and with an empty /run, as a machine does."""
+        shutil.rmtree(f"{self.root}/run", ignore_errors=True)
+        self._boot()
 
     @property
     def fs(self):
@@ -137,7 +153,5 @@ class Machine(Netns):
             return False
 
     def destroy(self):
-        kill_and_wait(self.pid, self.started)
-        if self.full:
-            remove_cgroup(self.cgroup)
+        self.power_off()
         shutil.rmtree(self.root, ignore_errors=True)

@@ -160,9 +160,10 @@ class Node(Machine):
     def is_alive(self):
         return start_time(self.pid) == self.started
 
-    def destroy(self):
+    def power_off(self):
         if self.agent is not None and self.agent.poll() is None:
             self.agent.kill()
-        super().destroy()
+        super().power_off()
         if self.agent is not None:
             self.agent.wait()
+        self.agent = None

@@ -73,7 +73,8 @@ class Lab:
             signal.signal(number, leave)
 
     def remember(self, machine):
-        self.machines.append(machine)
+        if machine not in self.machines:  # it is there already when it boots again
+            self.machines.append(machine)
         self._write_record()
 
     def _write_record(self):
@@ -98,10 +99,12 @@ class Lab:
             self._subnets.add(subnet)
             lines += [f"ip link add {bridge} type bridge", f"ip addr add 172.30.{subnet}.1/24 dev {bridge}",
                       f"ip addr add fd30:0:0:{subnet:x}::1/64 dev {bridge} nodad", f"ip link set {bridge} up"]
-        lines += [f"ip link add {port} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {machine.pid}",
+        # Plugged in again it is the same network card: neighbours know its address still.
+        card = f"address {machine.mac}" if machine.mac else ""
+        lines += [f"ip link add {port} mtu {mtu} type veth peer name eth0 {card} mtu {mtu} netns {machine.pid}",
                   f"ip link set {port} master {bridge} up"]
         self.fabric.exec("set -e; " + "; ".join(lines))
-        machine.subnet = subnet
+        machine.subnet, machine.host, machine.mtu = subnet, host, mtu
         machine.ipv4 = f"172.30.{subnet}.{host}"
         machine.ipv6 = str(ipaddress.ip_address(f"fd30:0:0:{subnet:x}::{host}"))
         machine.exec(f"""set -e
@@ -109,14 +112,51 @@ class Lab:
             ip link set lo up; ip link set eth0 up
             ip addr add {machine.ipv4}/24 dev eth0; ip addr add {machine.ipv6}/64 dev eth0 nodad
             ip route add default via 172.30.{subnet}.1; ip -6 route add default via fd30:0:0:{subnet:x}::1""")
+        machine.mac = json.loads(machine.exec("ip -j link show eth0").stdout)[0]["address"]
 
-    def add_node(self, subnet=0, **options):
-        index = len(self.nodes) + 1
-        node = Node(self, f"n{index}", index, **options)
+    def add_node(self, subnet=0, name=None, host=None, **options):
+        """host: the last part of its addresses. A name may come back with another one after remove()."""
+        index = 1 + max((node.index for node in self.nodes), default=0)
+        node = Node(self, name or f"n{index}", index, **options)
         self.nodes.append(node)
-        self._plug(node, subnet, 10 + index, self.mtu)
-        node.exec("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+        self._plug(node, subnet, host or 10 + index, self.mtu)
+        self._forward(node)
         return node
+
+    def add_machine(self, name, subnet, host):
+        """A machine with all namespaces that is no node."""
+        machine = Machine(self, name, full=True, bpffs=False)
+        self._plug(machine, subnet, host, self.mtu)
+        return machine
+
+    @staticmethod
+    def _forward(node):
+        node.exec("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+
+    def _unplug(self, machine):
+        # The kernel takes it away with the machine's namespace, but not at once, and its name is needed again.
+        self.fabric.exec(["ip", "link", "del", f"p-{machine.name}"], check=False)
+
+    def reboot(self, node):
+        """Power off and on: processes, mounts of its own, devices and pins are gone; files and addresses stay."""
+        node.power_off()
+        self._unplug(node)
+        node.power_on()
+        self._plug(node, node.subnet, node.host, node.mtu)
+        self._forward(node)
+
+    def readdress(self, machine, host):
+        """Other addresses on the same cable, while everything runs."""
+        self._unplug(machine)
+        self._plug(machine, machine.subnet, host, machine.mtu)
+
+    def remove(self, machine):
+        machine.destroy()
+        self._unplug(machine)
+        self.machines.remove(machine)
+        if machine in self.nodes:
+            self.nodes.remove(machine)
+        self._write_record()
 
     # --- manifests: one file, any number of objects; in place at once, as an editor or kubectl would do ---
 
