@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from machine import Machine, kill_and_wait, remove_cgroup, start_time  # noqa: E402
@@ -203,8 +204,8 @@ def is_abandoned(folder):
     try:
         with open(os.path.join(folder, "lab.json")) as text:
             record = json.load(text)
-    except OSError:
-        return True
+    except OSError:  # died, or is just being made by another process
+        return time.time() - os.stat(folder).st_mtime > 60
     return record["owner"] != 0 and start_time(record["owner"]) != record["owner_started"]
 
 
