@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The front door; CMake builds, .ci/test runs the tests. `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help packages build release demo demo-shell demo-clean test bench format tidy clean
+.PHONY: help packages build release demo demo-shell demo-clean cluster-build cluster-up cluster-down cluster-shell test bench
+.PHONY: format tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,10 +25,22 @@ demo-shell: ## a shell on a node of a kept demo: make demo-shell NODE=n1
 demo-clean: ## remove a kept demo
 	@tests/demo/run clean
 
+cluster-build: packages ## Kubernetes and the other Go programs of the test cluster, into a cache (10 minutes once)
+	@tests/cluster/build.py
+
+cluster-up: cluster-build ## a real Kubernetes cluster on this machine (root; ARGS="--nodes 3 --network sluice")
+	@SLUICE_BIN=$(SLUICE_BIN) tests/cluster/manage.py up $(ARGS)
+
+cluster-shell: ## kubectl and helm of that cluster, or a shell in one of its nodes: make cluster-shell NODE=n1
+	@tests/cluster/manage.py shell $(NODE)
+
+cluster-down: ## remove it, and whatever interrupted runs left
+	@tests/cluster/manage.py down
+
 test: packages ## every kind of test that this machine can run; logs in build/test-logs/
 	@.ci/test
 
-test-%: packages ## one kind: format build headers unit prog layout verifier tsan fuzz netns vm tidy
+test-%: packages ## one kind: format build headers unit prog layout verifier tsan fuzz netns cluster vm tidy
 	@.ci/test $*
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)

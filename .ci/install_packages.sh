@@ -20,8 +20,17 @@ run=(
 	iproute2 iputils-ping iperf3 netcat-openbsd procps util-linux kmod ethtool tcpdump
 	containerd runc containernetworking-plugins busybox-static dash
 	python3 python3-pytest python3-yaml python3-grpcio python3-protobuf
+	python3-kubernetes python3-cryptography nftables iptables curl bind9-dnsutils
 	qemu-system-x86 cpio xz-utils
 )
+
+# Go for the test cluster, where the machine has none of its own; 1.21 and later fetch the version that a module wants.
+has_go() {
+	local version
+	version=$(GOTOOLCHAIN=local go version 2>/dev/null) || return 1
+	[[ $version =~ go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21))
+}
+has_go || backports+=(golang-go)
 
 if [[ ${1:-} == --list ]]; then
 	printf '%s\n' "${build[@]}" "${backports[@]}" "${run[@]}"
