@@ -124,13 +124,15 @@ void KernelTable<Key, Row>::record(const std::pair<Key, Row>& row, const char* d
                                    ApplyReport& report) {
   const Key& key = row.first;
   report.failed++;
-  if (described_++ >= error_limit_) return;
+  const uint32_t ifindex = row_ifindex(key, row.second);
+  // A pod must hear of its own row, however many others failed before.
+  if (ifindex == 0 && described_++ >= error_limit_) return;
   std::string context = std::string(doing) + " map " + name_ + " row of " + key_text(key);
   if (code == E2BIG || code == ENOSPC) {
     context += " (the table is full with " + std::to_string(have_.size()) + " rows)";
   }
   report.errors.push_back(ObjectError{.object = name_ + " " + key_text(key),
-                                      .ifindex = row_ifindex(key, row.second),
+                                      .ifindex = ifindex,
                                       .error = from_errno(std::move(context), code)});
 }
 

@@ -89,7 +89,8 @@ TableDifference<Key, Row> difference(const TableContent<Key, Row>& have,
 template <class Key, class Row>
 class KernelTable {
  public:
-  // error_limit: failures described in a report; all are counted.
+  // error_limit: failures described in a report, but for those of single devices, which all are;
+  // all are counted.
   KernelTable(std::string name, int fd, size_t error_limit)
       : name_(std::move(name)), fd_(fd), error_limit_(error_limit) {}
 
