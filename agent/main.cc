@@ -81,6 +81,19 @@ Status remove_state(const std::string& folder) {
   return {};
 }
 
+// A killed agent leaves its sockets behind; nobody listens on them any more.
+Status remove_sockets(const std::string& folder) {
+  std::error_code error;
+  for (const char* name : {"agent.sock", "agent.sock.new", "observer.sock"}) {
+    const std::filesystem::path path = std::filesystem::path(folder) / name;
+    if (!std::filesystem::is_socket(path, error)) continue;
+    if (!std::filesystem::remove(path, error) && error)
+      return fail(from_errno("remove " + path.string(), error.value()));
+  }
+  if (std::filesystem::is_empty(folder, error) && !error) std::filesystem::remove(folder, error);
+  return {};
+}
+
 int clean(const AgentConfig& config) {
   const std::string socket = config.run_dir + "/agent.sock";
   const auto running = call(socket, kServiceAdmin, "", std::chrono::milliseconds(1000));
@@ -95,8 +108,8 @@ int clean(const AgentConfig& config) {
   DatapathOptions options;
   options.bpffs = config.bpffs;
   // The network list goes first: no new pod may come while its devices are taken away.
-  for (const auto& status :
-       {uninstall_cni(cni), cleanup(options), remove_state(config.state_dir)}) {
+  for (const auto& status : {uninstall_cni(cni), cleanup(options), remove_state(config.state_dir),
+                             remove_sockets(config.run_dir)}) {
     if (!status) code = fail_with(status.error(), EXIT_FAILURE);
   }
   if (code == EXIT_SUCCESS) std::cout << "sluice-agent: the node is clean\n";

@@ -11,6 +11,7 @@
 #include "agent/apply/host.h"
 #include "agent/apply/maps.h"
 #include "agent/apply/preconditions.h"
+#include "agent/desired/pod_device.h"
 
 namespace sluice {
 
@@ -40,7 +41,7 @@ void remove_devices(Netlink& netlink, ApplyReport& report) {
   if (!links) return record(report, "devices", 0, links.error());
   for (const LinkInfo& link : *links) {
     const bool overlay = link.name == kOverlayDevice && link.alias == kOverlayAlias;
-    if (!overlay && !link.alias.starts_with(kAliasMark)) continue;
+    if (!overlay && !looks_like_ours(link)) continue;
     const auto gone = netlink.delete_link(link.ifindex);
     if (gone) report.deleted++;
     if (!gone && gone.error().code != ErrorCode::kNotFound) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "agent/desired/pod_device.h"
 #include "agent/pods/netns.h"
 #include "agent/pods/pod_link.h"
 
@@ -32,13 +33,6 @@ std::string netns_of(const LocalEndpoint& endpoint) {
     }
   }
   return {};
-}
-
-bool looks_like_ours(const LinkInfo& link) {
-  if (link.kind != "veth") return false;
-  if (link.alias.starts_with(kAliasMark)) return true;
-  return link.alias.empty() && link.mac == kGatewayMac && link.name.starts_with("sl") &&
-         link.name.size() == 14;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sluice-agent cleanup`: all of ours goes, nothing else does."""
 import re
+import signal
 
 from node import bin_dir
 from traffic import ping
@@ -21,7 +22,7 @@ def snapshot(node):
     text = node.exec("""ip -o link | sed 's/state [A-Z]*//'; ip -o addr | sed 's/[0-9]*sec//g'
         ip route show table all; ip -6 route show table all | grep -v '^multicast\\|expires'; ip rule; ip -6 rule
         ip neigh show nud permanent; tc qdisc show | grep -v noqueue || true
-        find /sys/fs/bpf; ls /etc/cni/net.d /opt/cni/bin; ls -A /run/sluice /var/lib/sluice 2>/dev/null || true
+        find /sys/fs/bpf; ls /etc/cni/net.d /opt/cni/bin; find /run/sluice /var/lib/sluice -mindepth 1 2>/dev/null || true
         bpftool net show""").stdout
     return sorted(re.sub(r"\s+", " ", line).strip() for line in text.splitlines())
 
@@ -42,6 +43,19 @@ def test_cleanup_leaves_the_machine_as_it_was(make_lab):
         node.exec([f"{bin_dir()}/sluice-agent", "cleanup"])
 
     assert snapshot(node) == before
+
+
+def test_cleanup_after_a_kill_takes_the_sockets_too(make_lab):
+    node = make_lab("a").nodes[0]
+    before = snapshot(node)
+    node.start_agent()
+    node.kill_agent(signal.SIGKILL)
+    assert "agent.sock" in node.exec("ls /run/sluice").stdout
+
+    node.exec([f"{bin_dir()}/sluice-agent", "cleanup"])
+
+    assert snapshot(node) == before
+    assert node.exec("test ! -e /run/sluice", check=False).returncode == 0
 
 
 def test_node_works_again_after_cleanup(make_lab):

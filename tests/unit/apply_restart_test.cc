@@ -156,6 +156,13 @@ TEST_F(ApplyTest, CleanupRemovesOursTwiceAndNothingElse) {
   wanted.needs_overlay = true;
   apply(*datapath, wanted);
   datapath.reset();
+  // What a kill between a pair's creation and its naming leaves, and somebody's device like it.
+  const VethEnd nameless{.name = "sl0123456789ab", .mac = kGatewayMac, .mtu = 1500};
+  const VethEnd theirs_too{.name = "slave0", .mac = kGatewayMac, .mtu = 1500};
+  for (const VethEnd& end : {nameless, theirs_too}) {
+    const VethEnd peer{.name = "p" + end.name, .mac = Mac{{2, 0, 0, 0, 0, 2}}, .mtu = 1500};
+    ASSERT_TRUE(netlink_->add_veth(end, peer, netns_.get(), ""));
+  }
 
   for (int turn = 0; turn < 2; turn++) {
     const auto cleaned = cleanup(options_);
@@ -168,6 +175,8 @@ TEST_F(ApplyTest, CleanupRemovesOursTwiceAndNothingElse) {
   EXPECT_EQ(netlink_->routes(4)->size(), 1U);
   EXPECT_FALSE(netlink_->link("sluice_vxlan"));
   EXPECT_FALSE(netlink_->link("sl0"));
+  EXPECT_FALSE(netlink_->link("sl0123456789ab"));
+  EXPECT_TRUE(netlink_->link("slave0"));
   EXPECT_TRUE(netlink_->link("up0"));
   EXPECT_TRUE(programs_at(uplink_, BPF_TCX_INGRESS).empty());
 }
