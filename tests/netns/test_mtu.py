@@ -63,6 +63,22 @@ def test_pods_follow_the_uplinks_mtu(make_lab):
     assert device_mtu(n1.add_pod("late")) == 1500
 
 
+def test_mtu_of_the_network_configuration(make_lab):
+    node = make_lab("a").nodes[0]
+    node.start_agent()
+    small, big = node.add_pod("small", version="1.1.0", mtu=1300), node.add_pod("big")
+
+    for _ in range(2):
+        host_end = small.result["interfaces"][0]
+        assert device_mtu(small) == device_mtu(node, host_end["name"]) == 1300
+        assert [each["mtu"] for each in small.result["interfaces"]] == [1300, 1300]
+        assert default_route_mtu(small, "v4") == default_route_mtu(small, "v6") == 1300
+        for family in ("v4", "v6"):
+            assert fits(small, address_of(big, family), family, 1300)
+            assert fits(big, address_of(small, family), family, 1300)
+        node.restart_agent()
+
+
 class Sink(Server):
     """Takes bytes until the sender has finished, then says how many: all data flows one way."""
 
