@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labs for the tests, the packet balance after each of them, and what is kept of a failed one."""
+import contextlib
 import os
 import re
 import sys
@@ -59,17 +60,22 @@ def unbalanced(node):
             if int(hook["seen"]) != sum(int(hook[name]) for name in ("forwarded", "redirected", "dropped"))]
 
 
+def check_balance(lab):
+    for node in lab.nodes:
+        if node.agent is not None and node.agent.poll() is None:
+            # A packet may be between its two counters at the moment of the reading.
+            try:
+                wait_for(lambda node=node: not unbalanced(node), 3, "balance")
+            except TimeoutError:
+                pytest.fail(f"{node.name}: packets are lost from the count: {unbalanced(node)}")
+
+
 @pytest.fixture(autouse=True)
 def packets_add_up():
+    """Of the labs that outlive the test; a lab of the test's own is gone by then, close_lab checks it."""
     yield
     for lab in LIVE:
-        for node in lab.nodes:
-            if node.agent is not None and node.agent.poll() is None:
-                # A packet may be between its two counters at the moment of the reading.
-                try:
-                    wait_for(lambda node=node: not unbalanced(node), 3, "balance")
-                except TimeoutError:
-                    pytest.fail(f"{node.name}: packets are lost from the count: {unbalanced(node)}")
+        check_balance(lab)
 
 
 def open_lab(subnets, **options):
@@ -78,9 +84,19 @@ def open_lab(subnets, **options):
     return lab
 
 
-def close_lab(lab):
+def drop_lab(lab):
     LIVE.remove(lab)
     lab.destroy()
+
+
+def close_lab(lab):
+    try:
+        check_balance(lab)
+    except BaseException:
+        print("kept:", collect("balance"))
+        raise
+    finally:
+        drop_lab(lab)
 
 
 @pytest.fixture
@@ -97,8 +113,9 @@ def make_lab():
         return lab
 
     yield make
-    for lab in made:
-        close_lab(lab)
+    with contextlib.ExitStack() as closing:
+        for lab in made:
+            closing.callback(close_lab, lab)
 
 
 class Cluster:
@@ -136,7 +153,7 @@ def open_cluster(config=None):
     except BaseException:
         if lab.nodes:
             print("kept:", collect("cluster"))
-        close_lab(lab)
+        drop_lab(lab)
         raise
 
 
