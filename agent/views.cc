@@ -171,6 +171,7 @@ MetricsSources metrics_sources(const DatapathReader& reader, const Published& pu
   sources.flows = [&flows] { return flows.stats().seen; };
   sources.endpoints = [&published] { return published.get().endpoints; };
   sources.intent_problems = [&published] { return published.get().intent_problems; };
+  sources.address_exhausted = [&published] { return published.get().address_exhausted; };
   return sources;
 }
 

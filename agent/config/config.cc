@@ -2,10 +2,13 @@
 // Settings of the agent from a YAML file and flags.
 #include "agent/config/config.h"
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/parser.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include "agent/config/fields.h"
 #include "lib/fd/fd.h"
@@ -122,6 +125,40 @@ void Reader::read_field(const YAML::Node& value, const FieldSpec& field) {
     report(value, field.path, (field.is_list ? "" : "\"" + values[0] + "\" ") + wrong + allowed);
 }
 
+// Tells where a document starts.
+class Starts final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { start_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  const YAML::Mark& start() const { return start_; }
+
+ private:
+  YAML::Mark start_;
+};
+
+// Nothing of a second document would be read. The library also finds one, and then ever another,
+// where a value stands that cannot, as in a text like ",".
+Status check_single(std::string_view file_name, const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Starts starts;
+  if (!parser.HandleNextDocument(starts) || !parser.HandleNextDocument(starts)) return {};
+  return fail(ErrorCode::kInvalid, position(file_name, starts.start()) +
+                                       "not one mapping: a second YAML document, or a value where "
+                                       "none can stand");
+}
+
 // The group of "snat.portMin" is "snat", its own name "portMin"; a field outside groups has the
 // group "".
 std::pair<std::string, std::string> split_path(const std::string& path) {
@@ -135,6 +172,8 @@ std::pair<std::string, std::string> split_path(const std::string& path) {
 Status parse_config(std::string_view file_name, std::string_view text, AgentConfig& config) {
   Reader reader(file_name, config);
   try {
+    if (auto single = check_single(file_name, std::string(text)); !single)
+      return fail(single.error());
     reader.read_root(YAML::Load(std::string(text)));
   } catch (const YAML::Exception& error) {
     return fail(ErrorCode::kInvalid, position(file_name, error.mark) + "not YAML: " + error.msg);
@@ -181,6 +220,13 @@ Status check_config(const AgentConfig& config) {
                      " needs; 0: from the uplink");
   }
   return lines(errors);
+}
+
+Status check_runnable(const AgentConfig& config) {
+  if (!config.standalone_dir.empty()) return {};
+  return fail(ErrorCode::kInvalid,
+              "standaloneDir: no source of intent; start with --standalone DIR, a folder of "
+              "Kubernetes manifests");
 }
 
 Result<AgentConfig> load_config(const ConfigSources& sources) {

@@ -34,7 +34,7 @@ struct AgentConfig {
   bool install_cni = true;
   uint32_t conntrack_max_entries = CT_MAX_DEFAULT;
   ct_timeouts conntrack_timeouts = CT_TIMEOUTS_DEFAULT;
-  std::string metrics_address = "0.0.0.0:9962";  // empty: off
+  std::string metrics_address = "[::]:9962";  // of both families; empty: off
   uint32_t flows_buffer_entries = 4095;
   std::string log_level = "info";  // trace, debug, info, warn, error, off
   AttachMode attach = AttachMode::kAuto;
@@ -56,7 +56,10 @@ Status parse_config(std::string_view file_name, std::string_view text, AgentConf
 Status apply_flags(const FieldValues& flags, AgentConfig& config);
 // Checks between fields. Pure.
 Status check_config(const AgentConfig& config);
-// All of these, with the file read. kNotFound where a file that was asked for is not there.
+// What running needs beyond that; `config` and `cleanup` go without. Pure.
+Status check_runnable(const AgentConfig& config);
+// All of these but the last, with the file read. kNotFound where a file that was asked for is not
+// there.
 Result<AgentConfig> load_config(const ConfigSources& sources);
 
 // Ports of source translation against what the host itself uses. Pure.

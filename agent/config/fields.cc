@@ -214,7 +214,8 @@ void add_table_fields(std::vector<FieldSpec>& fields) {
 void add_run_fields(std::vector<FieldSpec>& fields) {
   fields.push_back(
       text("metricsAddress", SLUICE_FIELD(std::string, metrics_address),
-           "ADDRESS:PORT such as \"0.0.0.0:9962\" or \"[::]:9962\", or \"\": off",
+           "ADDRESS:PORT such as \"192.0.2.1:9962\" or \"[::]:9962\" (every address of both "
+           "families), or \"\": off",
            [](const std::string& value) { return value.empty() || is_host_port(value); }));
   fields.push_back(number("flowsBufferEntries", SLUICE_FIELD(uint32_t, flows_buffer_entries), 1,
                           (1U << 20) - 1, "flows"));

@@ -9,21 +9,21 @@
 
 #include "lib/result/result.h"
 
-class CivetServer;
-class CivetHandler;
-
 namespace sluice {
 
 struct MetricsHttpOptions {
-  std::string address;                   // "host:port", "[::1]:9962"
+  std::string address;                   // "192.0.2.1:9962", "[::1]:9962"; "[::]:9962": IPv4 too
   std::function<std::string()> metrics;  // body of /metrics
   std::function<std::vector<std::string>()>
       failing;  // of /healthz: what is wrong; none: 200 "ok", else 503 and the lines
 };
 
+// Every pod of the node can connect: a connection costs a descriptor and no thread, has little time
+// to say what it wants, and the oldest one goes when there are too many.
 class MetricsHttpServer {
  public:
-  // Two threads of its own. Errors: kInvalid/kUnavailable name the address.
+  // Two threads of its own call the functions of `options`. Errors: kInvalid/kUnavailable name the
+  // address.
   static Result<std::unique_ptr<MetricsHttpServer>> start(MetricsHttpOptions options);
   ~MetricsHttpServer();
   MetricsHttpServer(const MetricsHttpServer&) = delete;
@@ -32,9 +32,9 @@ class MetricsHttpServer {
   int port() const;
 
  private:
-  MetricsHttpServer() = default;
-  std::vector<std::unique_ptr<CivetHandler>> handlers_;
-  std::unique_ptr<CivetServer> server_;  // before the handlers in death
+  class Listener;
+  explicit MetricsHttpServer(std::unique_ptr<Listener> listener);
+  std::unique_ptr<Listener> listener_;
 };
 
 }  // namespace sluice

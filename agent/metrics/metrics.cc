@@ -63,18 +63,12 @@ struct Metrics::Counters {
                          .Name("sluice_agent_apply_errors_total")
                          .Help("Attempts to bring the kernel to the desired state that failed.")
                          .Register(registry)
-                         .Add({})),
-        address_exhausted(BuildCounter()
-                              .Name("sluice_agent_address_exhausted_total")
-                              .Help("CNI requests refused because no pod address was free.")
-                              .Register(registry)
-                              .Add({})) {}
+                         .Add({})) {}
 
   Family<Counter>& cni_requests;
   Family<Histogram>& cni_seconds;
   Histogram& apply_seconds;
   Counter& apply_errors;
-  Counter& address_exhausted;
 };
 
 Metrics::Metrics(MetricsSources sources, const std::string& version, const std::string& commit)
@@ -100,10 +94,6 @@ void Metrics::count_cni(std::string_view command, uint32_t code, std::chrono::na
 void Metrics::count_apply(bool ok, std::chrono::nanoseconds took) {
   counters_->apply_seconds.Observe(seconds(took));
   if (!ok) counters_->apply_errors.Increment();
-}
-
-void Metrics::count_address_exhausted() {
-  counters_->address_exhausted.Increment();
 }
 
 std::string Metrics::scrape() const {

@@ -62,6 +62,7 @@ struct MetricsSources {
   std::function<uint64_t()> flows;
   std::function<uint64_t()> endpoints;
   std::function<uint64_t()> intent_problems;
+  std::function<uint64_t()> address_exhausted;  // CNI requests, since the start
 };
 
 class Metrics {
@@ -74,7 +75,6 @@ class Metrics {
   // Any thread. code: of the CNI answer, 0 for success.
   void count_cni(std::string_view command, uint32_t code, std::chrono::nanoseconds took);
   void count_apply(bool ok, std::chrono::nanoseconds took);
-  void count_address_exhausted();
 
   // All metrics in the text format 0.0.4. Any thread.
   std::string scrape() const;

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace sluice {
@@ -63,7 +65,19 @@ void add_drops(std::vector<MetricFamily>& families, const std::vector<DropSeries
                         "Packets dropped, by device, hook and reason.", MetricType::Counter);
   FamilyBuilder bytes("sluice_datapath_drop_bytes_total", "Bytes of dropped packets.",
                       MetricType::Counter);
+  // Devices that are gone share the empty name, and a series may come once only.
+  std::map<std::tuple<std::string, std::string, std::string>, DropSeries> series;
   for (const DropSeries& drop : drops) {
+    DropSeries& sum =
+        series
+            .try_emplace(
+                {drop.device, drop.hook, drop.reason},
+                DropSeries{.device = drop.device, .hook = drop.hook, .reason = drop.reason})
+            .first->second;
+    sum.packets += drop.packets;
+    sum.bytes += drop.bytes;
+  }
+  for (const auto& [key, drop] : series) {
     const Labels labels = {{"device", drop.device}, {"hook", drop.hook}, {"reason", drop.reason}};
     packets.add(labels, drop.packets);
     bytes.add(labels, drop.bytes);
@@ -152,6 +166,13 @@ void SourceCollector::collect_agent(std::vector<MetricFamily>& families) const {
                FamilyBuilder("sluice_agent_intent_problems",
                              "Objects that could not be read or applied.", MetricType::Gauge),
                sources_.intent_problems());
+  }
+  if (sources_.address_exhausted) {
+    add_single(
+        families,
+        FamilyBuilder("sluice_agent_address_exhausted_total",
+                      "CNI requests refused because no pod address was free.", MetricType::Counter),
+        sources_.address_exhausted());
   }
 }
 

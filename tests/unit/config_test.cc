@@ -142,6 +142,18 @@ INSTANTIATE_TEST_SUITE_P(
                   "logLevel: \"loud\" is not allowed; allowed: one of trace"}),
     [](const auto& row) { return row.param.name; });
 
+TEST(ParseConfig, OnlyOneDocumentIsRead) {
+  AgentConfig config;
+  const auto second = parse_config("agent.yaml", "mtu: 1400\n---\nmtu: 1300\n", config);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_THAT(second.error().message(), HasSubstr("agent.yaml:2:"));
+  EXPECT_THAT(second.error().message(), HasSubstr("a second YAML document"));
+  EXPECT_FALSE(parse_config("agent.yaml", ",", config).has_value());
+  EXPECT_FALSE(parse_config("agent.yaml", "mtu: 1400\n,\n", config).has_value());
+  for (const char* text : {"", "# nothing\n", "---\nmtu: 1400\n", "mtu: 1400\n...\n"})
+    EXPECT_TRUE(parse_config("agent.yaml", text, config).has_value()) << text;
+}
+
 TEST(ParseConfig, ReportsAllErrorsAtOnce) {
   AgentConfig config;
 
@@ -172,6 +184,17 @@ TEST(CheckConfig, FindsContradictions) {
   EXPECT_TRUE(check_config(config).has_value());
   config.node.mtu = 1279;
   EXPECT_THAT(check_config(config).error().message(), HasSubstr("below 1280"));
+}
+
+TEST(CheckConfig, RunningNeedsASourceOfIntent) {
+  AgentConfig config;
+  config.node.node_name = "n1";
+
+  EXPECT_TRUE(check_config(config).has_value());
+  EXPECT_THAT(check_runnable(config).error().message(),
+              testing::AllOf(HasSubstr("standaloneDir"), HasSubstr("--standalone DIR")));
+  config.standalone_dir = "/objects";
+  EXPECT_TRUE(check_runnable(config).has_value());
 }
 
 TEST(LoadConfig, FlagsWinOverTheFileAndTheFileOverDefaults) {

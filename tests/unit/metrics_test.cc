@@ -21,14 +21,28 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-std::string get(int port, const std::string& path) {
-  const Fd socket_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
-    return "no connection";
+Fd connect_to(int port, int family) {
+  Fd socket_fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in ipv4{};
+  ipv4.sin_family = AF_INET;
+  ipv4.sin_port = htons(static_cast<uint16_t>(port));
+  ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in6 ipv6{};
+  ipv6.sin6_family = AF_INET6;
+  ipv6.sin6_port = htons(static_cast<uint16_t>(port));
+  ipv6.sin6_addr = in6addr_loopback;
+  const int result =
+      family == AF_INET
+          ? connect(socket_fd.get(), reinterpret_cast<sockaddr*>(&ipv4), sizeof(ipv4))
+          : connect(socket_fd.get(), reinterpret_cast<sockaddr*>(&ipv6), sizeof(ipv6));
+  const timeval patience{.tv_sec = 15, .tv_usec = 0};
+  setsockopt(socket_fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  return result == 0 ? std::move(socket_fd) : Fd();
+}
+
+std::string get(int port, const std::string& path, int family = AF_INET) {
+  const Fd socket_fd = connect_to(port, family);
+  if (!socket_fd.valid()) return "no connection";
   const std::string request =
       "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   if (write(socket_fd.get(), request.data(), request.size()) < 0) return "no write";
@@ -53,6 +67,7 @@ MetricsSources sample_sources() {
   sources.flows = [] { return uint64_t{8}; };
   sources.endpoints = [] { return uint64_t{2}; };
   sources.intent_problems = [] { return uint64_t{0}; };
+  sources.address_exhausted = [] { return uint64_t{1}; };
   return sources;
 }
 
@@ -71,7 +86,6 @@ TEST(Metrics, PrintsEveryFamilyWithItsLabels) {
   Metrics metrics(sample_sources(), "0.1.0", "abc");
   metrics.count_cni("ADD", 0, std::chrono::milliseconds(3));
   metrics.count_apply(false, std::chrono::milliseconds(3));
-  metrics.count_address_exhausted();
 
   const std::string text = metrics.scrape();
 
@@ -102,6 +116,22 @@ TEST(Metrics, PrintsEveryFamilyWithItsLabels) {
        }) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+}
+
+TEST(Metrics, RowsWithEqualLabelsAreOneSeries) {
+  MetricsSources sources;
+  sources.drops = [] {
+    return std::vector<DropSeries>{{"", "pod_egress", "NO_ROUTE", 3, 180},
+                                   {"sl01", "pod_egress", "NO_ROUTE", 1, 60},
+                                   {"", "pod_egress", "NO_ROUTE", 4, 200}};
+  };
+  const std::string text = Metrics(std::move(sources), "0.1.0", "abc").scrape();
+
+  const std::string gone = "{device=\"\",hook=\"pod_egress\",reason=\"NO_ROUTE\"} ";
+  EXPECT_THAT(text, HasSubstr("sluice_datapath_drop_packets_total" + gone + "7\n"));
+  EXPECT_THAT(text, HasSubstr("sluice_datapath_drop_bytes_total" + gone + "380\n"));
+  const size_t first = text.find("drop_packets_total" + gone);
+  EXPECT_EQ(text.find("drop_packets_total" + gone, first + 1), std::string::npos);
 }
 
 TEST(Metrics, LeavesOutWhatHasNoSource) {
@@ -146,7 +176,50 @@ TEST(MetricsHttp, ServesMetricsAndHealth) {
   failing = {"datapath: programs are not attached to eth0"};
   EXPECT_THAT(get(port, "/healthz"), StartsWith("HTTP/1.1 503"));
   EXPECT_THAT(get(port, "/healthz"), HasSubstr("datapath: programs are not attached to eth0\n"));
+  EXPECT_THAT(get(port, "/healthz?full=1"), StartsWith("HTTP/1.1 503"));
   EXPECT_THAT(get(port, "/etc/passwd"), StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(get(port, "/metrics\r\n\r\n", AF_INET), StartsWith("HTTP/1.1 400"));
+}
+
+TEST(MetricsHttp, ConnectionsThatSayNothingKeepNobodyOut) {
+  auto server = MetricsHttpServer::start({.address = "127.0.0.1:0",
+                                          .metrics = [] { return std::string(); },
+                                          .failing = [] { return std::vector<std::string>{}; }});
+  ASSERT_TRUE(server) << server.error().message();
+  std::vector<Fd> idle;
+  for (int i = 0; i < 600; ++i) idle.push_back(connect_to((*server)->port(), AF_INET));
+
+  EXPECT_THAT(get((*server)->port(), "/healthz"), StartsWith("HTTP/1.1 200 OK"));
+}
+
+TEST(MetricsHttp, ARequestThatDoesNotEndIsGivenUp) {
+  auto server = MetricsHttpServer::start({.address = "127.0.0.1:0",
+                                          .metrics = [] { return std::string(); },
+                                          .failing = [] { return std::vector<std::string>{}; }});
+  ASSERT_TRUE(server) << server.error().message();
+  const Fd slow = connect_to((*server)->port(), AF_INET);
+  ASSERT_EQ(write(slow.get(), "GET /", 5), 5);
+  const Fd huge = connect_to((*server)->port(), AF_INET);
+  const std::string much(64 << 10, 'x');
+  (void)send(huge.get(), much.data(), much.size(), MSG_NOSIGNAL);
+
+  char byte = 0;
+  EXPECT_EQ(read(slow.get(), &byte, 1), 0);
+  EXPECT_LE(read(huge.get(), &byte, 1), 0);
+  EXPECT_NE(errno, EAGAIN);
+}
+
+TEST(MetricsHttp, EveryAddressIsOneOfEitherFamily) {
+  auto server = MetricsHttpServer::start({.address = "[::]:0",
+                                          .metrics = [] { return std::string(); },
+                                          .failing = [] { return std::vector<std::string>{}; }});
+  ASSERT_TRUE(server) << server.error().message();
+  const int port = (*server)->port();
+
+  EXPECT_THAT(get(port, "/healthz"), StartsWith("HTTP/1.1 200 OK"));
+  const Fd ipv6(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!ipv6.valid()) GTEST_SKIP() << "this kernel has no IPv6";
+  EXPECT_THAT(get(port, "/healthz", AF_INET6), StartsWith("HTTP/1.1 200 OK"));
 }
 
 TEST(MetricsHttp, NamesTheAddressItCannotHave) {
