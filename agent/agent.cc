@@ -83,7 +83,7 @@ Status Agent::open_datapath() {
   if (auto made = make_directories(config_.run_dir); !made)
     return fail(within("runDir", made.error()));
   auto datapath = Datapath::open(datapath_options(config_));
-  if (!datapath) return fail(within("open the data plane", datapath.error()));
+  if (!datapath) return fail(datapath.error());
   datapath_ = std::move(*datapath);
   for (const auto& warning : datapath_->warnings()) spdlog::warn("{}", warning);
   probe_ = std::make_unique<DatapathProbe>(datapath_->reader());
@@ -154,15 +154,11 @@ Status Agent::open_pods() {
       "pods: {} restored, {} adopted from devices, {} released, {} unknown devices removed",
       restored->restored, restored->adopted, restored->released, restored->removed);
   if (!restored->condition.empty()) spdlog::warn("{}", restored->condition);
+  judge_addresses();
   return {};
 }
 
 Status Agent::open_intent() {
-  if (config_.standalone_dir.empty()) {
-    return fail(ErrorCode::kInvalid,
-                "standaloneDir: no source of intent; start with --standalone DIR, a folder of "
-                "Kubernetes manifests");
-  }
   auto source =
       StandaloneSource::open(loop_, config_.standalone_dir,
                              [this](Intent intent, const std::vector<SourceProblem>& problems) {
@@ -313,6 +309,7 @@ void Agent::reconcile() {
   const auto revision = state_->revision();
   publish();
   const Rows rows = compile(state_->desired());
+  compiled_intent_ = state_->desired().intent.revision;
   const auto begin = std::chrono::steady_clock::now();
   const ApplyReport report = datapath_->apply(rows);
   if (metrics_) metrics_->count_apply(report.ok(), std::chrono::steady_clock::now() - begin);
@@ -329,19 +326,25 @@ void Agent::reconcile() {
     if (error.ifindex != 0)
       failed.emplace(error.ifindex, error.object + ": " + error.error.message());
   }
-  applied_revision_ = revision;
   pods_->applied(revision, failed);
   if (!ready_) become_ready(report);
 }
 
 void Agent::judge(const ApplyReport& report) {
   if (report.ok()) {
+    applied_intent_ = compiled_intent_;
     conditions_.set("datapath", true, "");
     return;
   }
   const auto status = report.status();
   conditions_.set("datapath", false, status.error().message());
   spdlog::error("apply: {} objects failed: {}", report.failed, status.error().message());
+}
+
+void Agent::judge_addresses() {
+  std::string wrong;
+  for (const auto& message : pods_->conditions()) wrong += (wrong.empty() ? "" : "; ") + message;
+  conditions_.set("addresses", wrong.empty(), wrong);
 }
 
 void Agent::become_ready(const ApplyReport& report) {
@@ -375,6 +378,10 @@ void Agent::publish() {
   if (enricher_) {
     enricher_->publish(Directory::build(state_->desired(), enricher_->directory().get()));
   }
+  publish_figures();
+}
+
+void Agent::publish_figures() {
   LoopFigures figures;
   figures.pools = pods_->pools();
   figures.endpoints = state_->desired().endpoints.size();
@@ -409,6 +416,7 @@ void Agent::audit() {
     // What failed before is tried again, the first sync included.
     if (!report.ok() || !ready_) mark_dirty();
     if (ready_) install();
+    judge_addresses();
     audit();
   });
 }
@@ -432,6 +440,9 @@ void Agent::serve_cni(const std::string& message, std::function<void(std::string
           spdlog::warn("CNI {} of container {}: code {}: {} {}", command, container,
                        response.error_code(), response.error_message(), response.error_details());
         }
+        // A request that was refused changes nothing in the rows, but counts.
+        publish_figures();
+        judge_addresses();
         reply(response.SerializeAsString());
       });
 }
@@ -439,7 +450,7 @@ void Agent::serve_cni(const std::string& message, std::function<void(std::string
 AgentFacts Agent::facts() const {
   AgentFacts facts;
   facts.ready = ready_;
-  facts.applied_revision = applied_revision_;
+  facts.applied_revision = applied_intent_;
   facts.attach_mode = std::string(datapath_->attach_mode());
   facts.events_lost = events_ ? events_->stats().lost : 0;
   facts.flows_seen = flows_ ? flows_->stats().seen : 0;
@@ -462,14 +473,7 @@ AdminSources Agent::admin_sources() {
                              .layout = SLUICE_LAYOUT,
                              .started_unix_ms = started_unix_ms_};
   sources.desired = [this] { return std::make_shared<const Desired>(state_->desired()); };
-  sources.conditions = [this] {
-    auto list = conditions_.list();
-    for (const auto& message : pods_->conditions()) {
-      list.push_back(
-          ConditionState{.name = "addresses", .ok = false, .message = message, .since_unix_ms = 0});
-    }
-    return list;
-  };
+  sources.conditions = [this] { return conditions_.list(); };
   sources.facts = [this] { return facts(); };
   sources.pools = [this] {
     std::vector<PoolUse> pools;

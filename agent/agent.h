@@ -62,9 +62,11 @@ class Agent {
   void mark_dirty();
   void reconcile();
   void judge(const ApplyReport& report);
+  void judge_addresses();
   void become_ready(const ApplyReport& report);
   void install();
   void publish();
+  void publish_figures();
   void age_conntrack();
   void audit();
   void serve_cni(const std::string& message, std::function<void(std::string)> reply);
@@ -104,7 +106,8 @@ class Agent {
   bool has_intent_ = false;
   bool ready_ = false;
   bool dirty_ = false;
-  uint64_t applied_revision_ = 0;
+  uint64_t compiled_intent_ = 0;  // revision of the intent in the rows that were last applied
+  uint64_t applied_intent_ = 0;   // of the last one that the kernel holds without an exception
   uint64_t intent_problems_ = 0;
 };
 

@@ -48,6 +48,8 @@ Status check_host_ports(const AgentConfig& config) {
 }
 
 int run(const AgentConfig& config) {
+  if (auto runnable = check_runnable(config); !runnable)
+    return fail_with(runnable.error(), kExitUsage);
   if (auto ports = check_host_ports(config); !ports) return fail_with(ports.error(), kExitUsage);
   asio::io_context loop(1);
   asio::signal_set signals(loop, SIGTERM, SIGINT);

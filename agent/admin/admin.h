@@ -60,9 +60,9 @@ struct PoolUse {
 };
 
 struct AgentFacts {
-  bool ready = false;  // the first full sync is in the kernel
-  uint64_t applied_revision = 0;
-  std::string attach_mode;  // "tcx" or "clsact"
+  bool ready = false;             // the first full sync is in the kernel
+  uint64_t applied_revision = 0;  // of the intent
+  std::string attach_mode;        // "tcx" or "clsact"
   uint64_t events_lost = 0;
   uint64_t flows_seen = 0;
   uint64_t rss_bytes = 0;
