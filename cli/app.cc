@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/app.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include "cli/commands.h"
 
 namespace sluice::cli {
@@ -25,6 +28,7 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
       "Sluice on this node: is it well, who is connected, what passes, what is dropped and why.",
       "sluice");
   app->require_subcommand(1);
+  app->set_version_flag("--version", version_line());
   app->get_formatter()->column_width(32);
   app->failure_message(CLI::FailureMessage::simple);
   add_status(*app, session);
@@ -45,6 +49,26 @@ std::unique_ptr<CLI::App> make_app(Session& session) {
   return app;
 }
 
+namespace {
+
+// What was printed is worth nothing until somebody has it. A reader that has seen enough (`| head`)
+// is no failure.
+int finish_output(Session& session, int exit_code) {
+  session.out.flush();
+  if (session.out.good()) return exit_code;
+  // The reason may be long overwritten; what could not be written is still there and fails again.
+  session.out.clear();
+  errno = 0;
+  session.out.flush();
+  const int why = errno;
+  if (why == EPIPE) return exit_code;
+  session.err << "sluice: cannot write the output"
+              << (why == 0 ? std::string() : ": " + std::string(std::strerror(why))) << '\n';
+  return kExitUnhealthy;
+}
+
+}  // namespace
+
 int run(Session& session, int argc, const char* const* argv) {
   const std::unique_ptr<CLI::App> app = make_app(session);
   // The parser would say no more than that a command is missing.
@@ -59,7 +83,7 @@ int run(Session& session, int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return app->exit(error, session.out, session.err) == 0 ? kExitOk : kExitUsage;
   }
-  return session.chosen ? session.chosen() : kExitUsage;
+  return session.chosen ? finish_output(session, session.chosen()) : kExitUsage;
 }
 
 }  // namespace sluice::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `sluice bpf ct|nat|endpoint|identity`: the kernel's own rows, decoded by the agent.
 #include <CLI/CLI.hpp>
+#include <map>
 #include <memory>
 
 #include "cli/commands.h"
@@ -155,6 +156,20 @@ int run_bpf(Session& session, const AdminRequest& request) {
   return kExitOk;
 }
 
+// Empty: the agent knows it. By its name where it has one, as rows are shown.
+std::string check_protocol(std::string& text) {
+  static const std::map<std::string, std::string> kNames = {
+      {"1", "icmp"}, {"6", "tcp"}, {"17", "udp"}, {"58", "icmpv6"}, {"132", "sctp"}};
+  if (const auto named = kNames.find(text); named != kNames.end()) text = named->second;
+  for (const auto& [number, name] : kNames) {
+    if (text == name) return {};
+  }
+  const bool digits =
+      !text.empty() && text.size() <= 3 && text.find_first_not_of("0123456789") == text.npos;
+  if (digits && std::stoul(text) <= 255) return {};
+  return "\"" + text + "\" is none of tcp, udp, icmp, icmpv6, sctp, nor a number up to 255";
+}
+
 void add_filter(CLI::App& command, const std::shared_ptr<admin::v1::RowFilter>& filter,
                 bool with_ports) {
   command
@@ -174,6 +189,7 @@ void add_filter(CLI::App& command, const std::shared_ptr<admin::v1::RowFilter>& 
         .add_option_function<std::string>(
             "--protocol", [filter](const std::string& name) { filter->set_protocol(name); },
             "tcp, udp, icmp, icmpv6, sctp or a number")
+        ->check(CLI::Validator(check_protocol, ""))
         ->type_name("NAME");
   }
   command

@@ -110,7 +110,9 @@ void add_check(CLI::App& root, Session& session) {
   CLI::App* command =
       root.add_subcommand("check", "Can this host run Sluice, and what stands in the way");
   const auto snat_ports = std::make_shared<std::string>("10240-29999");
-  command->add_option("--snat-ports", *snat_ports, "Source ports of translation (snat.ports)")
+  command
+      ->add_option("--snat-ports", *snat_ports,
+                   "Source ports of translation (snat.portMin, snat.portMax)")
       ->type_name("MIN-MAX")
       ->capture_default_str();
   add_common_options(*command, session, false,

@@ -20,6 +20,8 @@ void add_drops(CLI::App& root, Session& session);
 void add_observe(CLI::App& root, Session& session);
 void add_bpf(CLI::App& root, Session& session);
 void add_check(CLI::App& root, Session& session);
+// "sluice 0.1.0 (commit abc, map layout 1)"
+std::string version_line();
 void add_version(CLI::App& root, Session& session);
 void add_completion(CLI::App& root, Session& session);
 

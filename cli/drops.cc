@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 
@@ -108,6 +109,8 @@ std::vector<std::pair<std::string, std::string>> reasons() {
 
 int explain_reasons(Session& session, const std::vector<std::string>& names) {
   int exit_code = kExitOk;
+  const bool json = session.options.output() == Format::kJson;
+  auto list = nlohmann::ordered_json::array();
   for (std::string name : names) {
     std::transform(name.begin(), name.end(), name.begin(), [](char c) {
       return c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
@@ -121,8 +124,15 @@ int explain_reasons(Session& session, const std::vector<std::string>& names) {
       exit_code = kExitUsage;
       continue;
     }
+    if (json) {
+      list.push_back({{"reason", found->first}, {"explanation", found->second}});
+      continue;
+    }
     session.out << styled(found->first, Style::kBold, session.options.color()) << "\n  "
                 << found->second << '\n';
+  }
+  if (json && exit_code == kExitOk) {
+    session.out << nlohmann::ordered_json{{"reasons", std::move(list)}}.dump() << '\n';
   }
   return exit_code;
 }
@@ -143,7 +153,7 @@ int watch(Session& session, const DropsFlags& flags, std::chrono::milliseconds i
     session.out << std::flush;
     before.clear();
     for (const Drop& drop : drops.drops()) before[key_of(drop)] = drop.packets();
-    if (!session.pause(interval)) return kExitOk;
+    if (!session.out.good() || !session.pause(interval)) return kExitOk;
   }
 }
 

@@ -69,6 +69,13 @@ Status check_values(const FlowFlags& flags) {
       return fail(ErrorCode::kInvalid, "--port: \"" + port + "\" is not a port (1 to 65535)");
     }
   }
+  for (const std::string& protocol : flags.protocols) {
+    static const Values kKnown = {"tcp", "udp", "icmp", "icmpv4", "icmpv6", "sctp"};
+    if (std::find(kKnown.begin(), kKnown.end(), in_case(protocol, std::tolower)) == kKnown.end()) {
+      return fail(ErrorCode::kInvalid, "--protocol: \"" + protocol +
+                                           "\" is none of tcp, udp, icmp, icmpv4, icmpv6, sctp");
+    }
+  }
   if (!flags.pods.empty() && (!flags.from_pods.empty() || !flags.to_pods.empty())) {
     return fail(ErrorCode::kInvalid, "--pod: means either end; use --from-pod and --to-pod alone");
   }
@@ -145,6 +152,7 @@ Result<observer::GetFlowsRequest> flows_request(const FlowFlags& flags, int64_t 
   request.set_follow(flags.follow);
   request.set_number(flags.last);
   if (flags.last == 0 && !flags.follow && flags.since.empty()) request.set_number(kLastDefault);
+  if (!flags.counters) return request;
   flow::v1::ExtensionRequest extension;
   extension.set_counters(true);
   request.mutable_extensions()->PackFrom(extension);

@@ -25,6 +25,9 @@ struct FlowFlags {
       pod_namespace;  // alone: pods of it at either end; with a pod flag: of names without one
   uint64_t last = 0;  // 0: 20, or none of the past with follow, or all with since
   std::string since;  // "5m", or RFC 3339
+  // Our extension of each flow: counters and the drop reason in full. Clients of Hubble cannot read
+  // JSON that has it.
+  bool counters = false;
 };
 
 inline constexpr uint64_t kLastDefault = 20;

@@ -137,6 +137,13 @@ void add_drop(const ::flow::Flow& flow, FlowText& text) {
   text.verdict += " " + (name.empty() ? "reason " + std::to_string(flow.drop_reason()) : name);
 }
 
+bool is_spoofed(const ::flow::Flow& flow) {
+  flow::v1::Counters counters;
+  return flow.verdict() == ::flow::DROPPED && !flow.source().pod_name().empty() &&
+         flow.has_extensions() && flow.extensions().UnpackTo(&counters) &&
+         counters.drop_reason() == "SPOOFED_SOURCE";
+}
+
 std::string lost_text(const ::flow::LostEvent& lost) {
   return plural(lost.num_events_lost(), "event") + " lost in " +
          enum_text(::flow::LostEventSource_Name(lost.source()));
@@ -156,6 +163,8 @@ FlowText flow_text(const ::flow::Flow& flow) {
   const auto [source_port, destination_port] = ports(flow.l4());
   text.time = time_text(flow.time());
   text.left = end_text(flow.source(), flow.ip().source(), source_port);
+  // The server names the pod behind the device; the address that it wrote is the news.
+  if (is_spoofed(flow)) text.left += " as " + flow.ip().source();
   text.right = end_text(flow.destination(), flow.ip().destination(), destination_port);
   text.arrow = flow.has_is_reply() ? "->" : "<>";
   if (flow.has_is_reply() && flow.is_reply().value()) {

@@ -2,6 +2,8 @@
 #include "cli/health.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -32,6 +34,33 @@ void add(StatusResponse& status, Finding finding) {
   problem.set_next_step(std::move(finding.next_step));
 }
 
+// By the names that the agent gives its conditions.
+const char* condition_step(const std::string& name) {
+  static const std::map<std::string, const char*, std::less<>> kSteps = {
+      {"addresses",
+       "see that the agent's state folder (stateDir, /var/lib/sluice) can be written and has room; "
+       "what failed is tried again by itself"},
+      {"cni",
+       "see that cniBinDir and cniConfDir can be written and cniBinary is there; it is tried again "
+       "every 60 s"},
+      {"conntrack",
+       "connections work, but old rows stay: read the agent's log; if it goes on, restart the "
+       "agent "
+       "(traffic stays)"},
+      {"datapath",
+       "sluice check says what this host lacks, the agent's log names each object that failed; it "
+       "is tried again every 60 s"},
+      {"intent",
+       "mend what it names in the folder of manifests (standaloneDir); the agent reads it again by "
+       "itself"},
+      {"uplinks",
+       "ip -br address shows the devices; name them as devices in /etc/sluice/agent.yaml and "
+       "restart the agent (traffic stays)"},
+  };
+  const auto found = kSteps.find(name);
+  return found == kSteps.end() ? "read the agent's log" : found->second;
+}
+
 void judge_conditions(StatusResponse& status, int64_t now_ms) {
   for (const auto& condition : status.conditions()) {
     if (condition.ok()) continue;
@@ -40,7 +69,7 @@ void judge_conditions(StatusResponse& status, int64_t now_ms) {
         {.severity = "fail",
          .object = condition.name(),
          .message = condition.message() + " (for " + age_text(static_cast<uint64_t>(for_ms)) + ")",
-         .next_step = ""});
+         .next_step = condition_step(condition.name())});
   }
   if (status.ready()) return;
   add(status, {.severity = "fail",
@@ -66,6 +95,22 @@ void judge_pools(StatusResponse& status) {
   }
 }
 
+// The sizes of the others are no settings.
+std::string table_step(const std::string& name) {
+  if (name == "sl_ct" || name == "sl_nat") {
+    return "raise conntrack.maxEntries in /etc/sluice/agent.yaml; a new size takes effect after "
+           "`sluice-agent cleanup`, which interrupts the pods' connections";
+  }
+  if (name == "sl_endpoint") return "its size is fixed: run fewer pods on this node";
+  if (name == "sl_device") return "its size is fixed: this node has too many pods and uplinks";
+  if (name == "sl_identity") return "its size is fixed: the cluster has too many pods and nodes";
+  if (name == "sl_drops") {
+    return "its size is fixed: further drops are not told apart here, `sluice observe --verdict "
+           "dropped` shows them";
+  }
+  return "its size is fixed: report this with the output of sluice status -o json";
+}
+
 void judge_tables(StatusResponse& status) {
   for (const auto& table : status.tables()) {
     if (table.max_entries() == 0 || table.evicts()) continue;
@@ -77,8 +122,7 @@ void judge_tables(StatusResponse& status) {
          .object = "table " + table.name(),
          .message = std::to_string(table.entries()) + " of " + std::to_string(table.max_entries()) +
                     " rows are taken; when it is full, what is new is refused",
-         .next_step = "raise its size in /etc/sluice/agent.yaml and restart the agent "
-                      "(traffic stays)"});
+         .next_step = table_step(table.name())});
   }
 }
 
@@ -98,13 +142,13 @@ void judge_endpoints(StatusResponse& status, const admin::v1::EndpointsResponse&
 
 void judge_progress(StatusResponse& status) {
   if (status.applied_revision() < status.intent_revision()) {
-    add(status,
-        {.severity = "warn",
-         .object = "intent",
-         .message = "revision " + std::to_string(status.applied_revision()) +
-                    " is in the kernel, " + std::to_string(status.intent_revision()) + " is wanted",
-         .next_step = "run `sluice status` again; if it stays, the agent's log names the "
-                      "row that the kernel refused"});
+    add(status, {.severity = "warn",
+                 .object = "intent",
+                 .message = "revision " + std::to_string(status.applied_revision()) +
+                            " is in the kernel, " + std::to_string(status.intent_revision()) +
+                            " has arrived",
+                 .next_step = "run `sluice status` again; if it stays, the agent's log names the "
+                              "row that the kernel refused"});
   }
   if (status.events_lost() > 0) {
     add(status, {.severity = "warn",
@@ -112,7 +156,8 @@ void judge_progress(StatusResponse& status) {
                  .message = plural(status.events_lost(), "event") +
                             " did not fit the ring since the agent started: flows miss them, "
                             "packets were not touched",
-                 .next_step = "raise the size of the event ring in /etc/sluice/agent.yaml"});
+                 .next_step = "counters (sluice drops, /metrics) have them all; if it goes on, the "
+                              "agent gets too little CPU for the connections of this node"});
   }
 }
 

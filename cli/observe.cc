@@ -70,14 +70,19 @@ int report_stream_end(Session& session, const std::string& server, const grpc::S
                 << " refuses the request: " << status.error_message() << '\n';
     return kExitUnhealthy;
   }
+  const bool refused = status.error_message().find("Permission denied") != std::string::npos;
   session.err << "sluice: cannot read flows from " << server << ": " << status.error_message()
-              << "\n  Is sluice-agent running? Try: sluice status, or --server with the address of "
-                 "an observer (unix:///path, or host:port).\n";
+              << (refused ? "\n  The socket is root's. Try: sudo sluice observe ...\n"
+                          : "\n  Is sluice-agent running? Try: sluice status, or --server with the "
+                            "address of an observer (unix:///path, or host:port).\n");
   return kExitUnreachable;
 }
 
 int run_observe(Session& session, const ObserveFlags& flags) {
-  const auto request = flows_request(flags.flow, session.unix_ms());
+  FlowFlags asked = flags.flow;
+  // Our own lines show what is in it; JSON is for others too.
+  asked.counters = asked.counters || session.options.output(Format::kCompact) != Format::kJson;
+  const auto request = flows_request(asked, session.unix_ms());
   if (!request) {
     session.err << "sluice: " << request.error().message() << '\n';
     return kExitUsage;
@@ -106,7 +111,10 @@ int run_observe(Session& session, const ObserveFlags& flags) {
     }
   }
   printer.finish();
+  const bool written = session.out.good();
   const grpc::Status status = reader->Finish();
+  // We ended it ourselves: nobody takes the output. run() says why.
+  if (!written) return kExitOk;
   return status.ok() ? kExitOk : report_stream_end(session, flags.server, status);
 }
 
@@ -127,15 +135,20 @@ void add_flow_options(CLI::App& command, ObserveFlags& flags) {
       ->type_name("NS");
   many("--ip", flags.flow.ips, "Address or range at either end", "CIDR");
   many("--port", flags.flow.ports, "Port at either end", "PORT");
-  many("--protocol", flags.flow.protocols, "Protocols", "NAME:{tcp,udp,icmpv4,icmpv6,sctp}");
+  many("--protocol", flags.flow.protocols, "Protocols", "NAME:{tcp,udp,icmp,icmpv4,icmpv6,sctp}");
   many("--verdict", flags.flow.verdicts, "Verdicts",
        "NAME:{forwarded,dropped,error,redirected,audit,traced,translated}");
   command
       .add_option("--last", flags.flow.last,
                   "The last N that match (default 20, without --follow and --since)")
+      ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 32).description(""))
       ->type_name("N");
   command.add_option("--since", flags.flow.since, "From so long ago (5m), or from a time on")
       ->type_name("TIME");
+  command.add_flag(
+      "--counters", flags.flow.counters,
+      "JSON with Sluice's extension: packets, bytes, the drop reason in full (Hubble's "
+      "clients cannot read it)");
   command.add_option("--server", flags.server, "The observer")
       ->type_name("ADDRESS")
       ->capture_default_str();

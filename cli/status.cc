@@ -57,8 +57,9 @@ void print_facts(const StatusResponse& status, std::ostream& out, bool color) {
   Screen screen(out, color);
   screen.line("cluster", plural(status.nodes(), "node") + ", " + plural(status.pods(), "pod") +
                              ", " + plural(status.endpoints(), "endpoint") + " on this node");
-  screen.line("intent", "revision " + std::to_string(status.intent_revision()) +
-                            ", in the kernel: " + std::to_string(status.applied_revision()));
+  screen.line("intent",
+              "revision " + std::to_string(status.intent_revision()) +
+                  " arrived, in the kernel: " + std::to_string(status.applied_revision()));
   screen.line("network", "routing " + status.routing() + ", attached by " +
                              (status.attach_mode().empty() ? "nothing yet" : status.attach_mode()));
   for (const auto& device : status.devices()) screen.line("network", device_text(device));

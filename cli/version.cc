@@ -18,13 +18,17 @@ int run_version(Session& session) {
         {"version", SLUICE_VERSION}, {"commit", SLUICE_COMMIT}, {"layout", SLUICE_LAYOUT}};
     session.out << json.dump() << '\n';
   } else {
-    session.out << "sluice " << SLUICE_VERSION << " (commit " << SLUICE_COMMIT << ", map layout "
-                << SLUICE_LAYOUT << ")\n";
+    session.out << version_line() << '\n';
   }
   return kExitOk;
 }
 
 }  // namespace
+
+std::string version_line() {
+  return std::string("sluice ") + SLUICE_VERSION + " (commit " + SLUICE_COMMIT + ", map layout " +
+         std::to_string(SLUICE_LAYOUT) + ")";
+}
 
 void add_version(CLI::App& root, Session& session) {
   CLI::App* command = root.add_subcommand("version", "Version, commit and map layout");

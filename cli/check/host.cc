@@ -162,7 +162,7 @@ void check_ports(const CheckPlaces& places, Results& results) {
                                            " share " + std::to_string(shared) + " ports",
                 .next_step = shared == 0 ? ""
                                          : "sysctl -w net.ipv4.ip_local_reserved_ports=" + ours +
-                                               ", or choose other snat.ports"});
+                                               ", or choose other snat.portMin and snat.portMax"});
 }
 
 void check_jit(const CheckPlaces& places, Results& results) {

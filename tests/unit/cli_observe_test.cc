@@ -44,6 +44,13 @@ TEST(FlowsRequest, WithoutFlagsAsksForTheLastTwentyUnfiltered) {
   EXPECT_FALSE(request->has_since());
 }
 
+TEST(FlowsRequest, OurExtensionIsSentOnlyWhereItIsAskedFor) {
+  FlowFlags flags;
+  EXPECT_FALSE(flows_request(flags, 0)->has_extensions());
+  flags.counters = true;
+  EXPECT_TRUE(flows_request(flags, 0)->has_extensions());
+}
+
 TEST(FlowsRequest, FollowAndSinceHaveNoNumberOfTheirOwn) {
   FlowFlags live;
   live.follow = true;
@@ -114,6 +121,16 @@ TEST(FlowText, ADropNamesOurReasonAndWhatItMeans) {
   EXPECT_THAT(compact_line(drop_flow(), false),
               HasSubstr(" demo/client:40000 -> 203.0.113.9:443 (world) DROPPED NO_ROUTE "
                         "(TCP Flags: SYN): no way there"));
+}
+
+TEST(FlowText, ASpoofedSourceIsShownBesideThePodThatSentIt) {
+  auto response = drop_flow();
+  flow::v1::Counters counters;
+  counters.set_drop_reason("SPOOFED_SOURCE");
+  response.mutable_flow()->mutable_extensions()->PackFrom(counters);
+
+  EXPECT_THAT(compact_line(response, false),
+              HasSubstr(" demo/client:40000 as 10.0.1.5 -> 203.0.113.9:443 (world) DROPPED "));
 }
 
 TEST(FlowText, AReplyKeepsTheOpenerOnTheLeft) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -109,7 +110,7 @@ TEST(CliStatus, NamesTheObjectThatIsWrongAndExitsOne) {
          condition.set_message("pods.yaml:3:1 is broken");
          condition.set_since_unix_ms(995000);
        },
-       "FAIL intent: pods.yaml:3:1 is broken (for 5.0s)"},
+       "FAIL intent: pods.yaml:3:1 is broken (for 5.0s)\n       next: mend what it names"},
       {"pool", [](AdminResponse& r) { r.mutable_status()->mutable_pools(0)->set_used(254); },
        "FAIL pool 10.0.1.0/24: all 254 addresses are in use"},
       {"not ready", [](AdminResponse& r) { r.mutable_status()->set_ready(false); },
@@ -121,7 +122,7 @@ TEST(CliStatus, NamesTheObjectThatIsWrongAndExitsOne) {
          table.set_entries(96);
          table.set_max_entries(100);
        },
-       "FAIL table sl_ct: 96 of 100"},
+       "raise conntrack.maxEntries in /etc/sluice/agent.yaml"},
   };
   for (const Row& row : rows) {
     const AskAgent agent = changed([&row](AdminResponse& r) {
@@ -131,6 +132,46 @@ TEST(CliStatus, NamesTheObjectThatIsWrongAndExitsOne) {
     EXPECT_EQ(outcome.exit_code, kExitUnhealthy) << row.name;
     EXPECT_THAT(outcome.out, HasSubstr(row.expected)) << row.name;
   }
+}
+
+TEST(CliStatus, EachConditionHasItsNextStep) {
+  for (const char* name :
+       {"addresses", "cni", "conntrack", "datapath", "intent", "uplinks", "new"}) {
+    const Outcome outcome = run_line({"status"}, changed([name](AdminResponse& r) {
+                                       if (r.has_status())
+                                         r.mutable_status()->add_conditions()->set_name(name);
+                                     }));
+    EXPECT_THAT(outcome.out,
+                testing::ContainsRegex(std::string("FAIL ") + name + ": .*\n       next: [a-z]"));
+  }
+}
+
+TEST(CliStatus, NamesOnlySettingsThatExist) {
+  for (const char* name : {"sl_endpoint", "sl_identity", "sl_device", "sl_drops"}) {
+    const Outcome outcome = run_line({"status"}, changed([name](AdminResponse& r) {
+                                       if (!r.has_status()) return;
+                                       r.mutable_status()->set_events_lost(2);
+                                       auto& table = *r.mutable_status()->add_tables();
+                                       table.set_name(name);
+                                       table.set_entries(8);
+                                       table.set_max_entries(8);
+                                     }));
+    EXPECT_THAT(outcome.out, AllOf(HasSubstr("its size is fixed"),
+                                   testing::Not(HasSubstr("/etc/sluice/agent.yaml"))));
+  }
+}
+
+TEST(CliStatus, SaysWhatHasArrivedAndIsNotInTheKernel) {
+  const auto with = [](uint64_t arrived, uint64_t applied) {
+    return run_line({"status"}, changed([=](AdminResponse& r) {
+                      if (!r.has_status()) return;
+                      r.mutable_status()->set_intent_revision(arrived);
+                      r.mutable_status()->set_applied_revision(applied);
+                    }))
+        .out;
+  };
+  EXPECT_THAT(with(3, 2), HasSubstr("WARN intent: revision 2 is in the kernel, 3 has arrived"));
+  EXPECT_THAT(with(3, 3), testing::Not(HasSubstr("WARN")));
 }
 
 TEST(CliStatus, AnEndpointThatIsNotReadyIsNamed) {
@@ -182,6 +223,55 @@ TEST(CliErrors, WhatTheAgentRefusesExitsOne) {
   EXPECT_THAT(outcome.err, HasSubstr("read sl_ct: EPERM"));
 }
 
+// A stream that takes nothing.
+class Refusing : public std::streambuf {
+ public:
+  explicit Refusing(int why) : why_(why) {}
+
+ protected:
+  int overflow(int) override { return sync(); }
+  int sync() override {
+    errno = why_;
+    return -1;
+  }
+
+ private:
+  int why_;
+};
+
+TEST(CliErrors, OutputThatNobodyTakesIsAFailureUnlessTheReaderLeft) {
+  const auto status_into = [](int why, std::string& said) {
+    Refusing full(why);
+    std::ostream out(&full);
+    std::ostringstream err;
+    Session session{
+        .out = out,
+        .err = err,
+        .options = {},
+        .ask_agent = [](const std::string&, const AdminRequest& request) -> Result<AdminResponse> {
+          return healthy_agent(request);
+        },
+        .unix_ms = [] { return int64_t{1000000}; },
+        .pause = [](std::chrono::milliseconds) { return false; },
+        .chosen = nullptr};
+    const char* words[] = {"sluice", "status"};
+    const int exit_code = run(session, 2, words);
+    said = err.str();
+    return exit_code;
+  };
+  std::string said;
+  EXPECT_EQ(status_into(ENOSPC, said), kExitUnhealthy);
+  EXPECT_EQ(said, "sluice: cannot write the output: No space left on device\n");
+  EXPECT_EQ(status_into(EPIPE, said), kExitOk);
+  EXPECT_EQ(said, "");
+}
+
+TEST(CliVersion, IsAFlagToo) {
+  const Outcome flag = run_line({"--version"});
+  EXPECT_EQ(flag.exit_code, kExitOk);
+  EXPECT_EQ(flag.out, run_line({"version"}).out);
+}
+
 TEST(CliErrors, WrongUsageExitsTwo) {
   EXPECT_EQ(run_line({}).exit_code, kExitUsage);
   EXPECT_EQ(run_line({"nonsense"}).exit_code, kExitUsage);
@@ -191,6 +281,10 @@ TEST(CliErrors, WrongUsageExitsTwo) {
   EXPECT_EQ(run_line({"bpf", "ct", "--port", "70000"}).exit_code, kExitUsage);
   EXPECT_EQ(run_line({"observe", "--since", "yesterday"}).exit_code, kExitUsage);
   EXPECT_EQ(run_line({"drops", "--interval", "1ms"}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"bpf", "ct", "--protocol", "zz"}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"bpf", "ct", "--protocol", "256"}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"observe", "--protocol", "foo"}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"observe", "--last", "-1"}).exit_code, kExitUsage);
 }
 
 TEST(CliEndpoint, ListIsAligned) {
@@ -226,6 +320,8 @@ TEST(CliDrops, ExplainOfAReasonNeedsNoAgent) {
   EXPECT_THAT(run_line({"drops", "--explain", "spoofed-source"}, away).out,
               HasSubstr("the source address does not belong to the sender"));
   EXPECT_EQ(run_line({"drops", "--explain", "nothing"}, away).exit_code, kExitUsage);
+  EXPECT_THAT(run_line({"drops", "--explain", "spoofed-source", "-o", "json"}, away).out,
+              HasSubstr("{\"reasons\":[{\"reason\":\"SPOOFED_SOURCE\",\"explanation\":"));
 }
 
 TEST(CliDrops, ATerminalShowsRatesFromTheSecondReadingOn) {
