@@ -56,10 +56,10 @@ namespace {
 int finish_output(Session& session, int exit_code) {
   session.out.flush();
   if (session.out.good()) return exit_code;
-  // The reason may be long overwritten; what could not be written is still there and fails again.
+  // The reason may be long overwritten: one more byte fails for the same.
   session.out.clear();
   errno = 0;
-  session.out.flush();
+  session.out.put('\n').flush();
   const int why = errno;
   if (why == EPIPE) return exit_code;
   session.err << "sluice: cannot write the output"
