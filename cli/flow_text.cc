@@ -140,6 +140,7 @@ void add_drop(const ::flow::Flow& flow, FlowText& text) {
 bool is_spoofed(const ::flow::Flow& flow) {
   flow::v1::Counters counters;
   return flow.verdict() == ::flow::DROPPED && !flow.source().pod_name().empty() &&
+         flow.ip().source() != "::" &&  // of ARP, which has none here
          flow.has_extensions() && flow.extensions().UnpackTo(&counters) &&
          counters.drop_reason() == "SPOOFED_SOURCE";
 }

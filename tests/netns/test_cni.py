@@ -330,6 +330,7 @@ def test_exhausted_range_is_a_clear_error(make_lab):
     assert error.value.code == EXHAUSTED and "10.244.1.0/30" in error.value.msg + error.value.details
     assert 1 <= len(pods) <= 2 and used(node) == len(pods)
     assert used(node, "v6") == len(pods)  # the other family's address was given back
+    assert "sluice_agent_address_exhausted_total 1\n" in node.http_get("/metrics")
 
 
 def test_freed_address_rests(node, fresh):

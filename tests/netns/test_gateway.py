@@ -80,6 +80,7 @@ def test_spoofed_source_is_dropped_and_counted(cluster, family, whose):
 
 @pytest.mark.parametrize("family", ["v4", "v6"])
 def test_drop_is_reported_as_an_event(cluster, family):
+    assert ping(cluster.a, address_of(cluster.c, family), 1)[1] == 1  # else only the ARP request would be dropped
     cluster.a.exec(f"ip addr add {'10.7.7.8/32' if family == 'v4' else 'fd07::8/128 nodad'.split()[0]} dev eth0"
                    + (" nodad" if family == "v6" else ""))
     forged = "10.7.7.8" if family == "v4" else "fd07::8"
@@ -87,6 +88,8 @@ def test_drop_is_reported_as_an_event(cluster, family):
         assert ping(cluster.a, address_of(cluster.c, family), 2, options=["-I", forged], timeout=1)[1] == 0
         wait_for(lambda: forged in cluster.n1.cli("observe", "--verdict", "dropped", "--last", "50").stdout, 3,
                  "the drop in observe")
+        sent = cluster.n1.cli("observe", "--pod", "demo/a", "--verdict", "dropped", "--last", "50").stdout
+        assert f" as {forged} <> " in sent, sent
     finally:
         cluster.a.exec(f"ip addr del {forged}/{32 if family == 'v4' else 128} dev eth0")
 

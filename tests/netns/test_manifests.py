@@ -48,12 +48,17 @@ def test_write_in_place_is_seen_too(node):
     ("apiVersion: v1\nkind: Pod\nmetadata: {name: a\n", "pods.yaml:"),
     ("\tkind: Pod\n", "pods.yaml:1:"),
     ("apiVersion: v1\nkind: Pod\nmetadata:\n  namespace: demo\n  name: a\n  labels: 7\n", "pods.yaml:6:"),
+    ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: \"\udcff\udcfe\"\n", "pods.yaml:4:9: Pod: metadata.name: \"\\xff\\xfe\""),
+    ("\x7fELF\udcff: [\n", "pods.yaml:"),
+    ("apiVersion: v1\nkind: Pod\nmetadata:\n  namespace: demo\n  name: a\n  name: b\n", "pods.yaml:6:3: Pod demo/a"),
+    ("apiVersion: v1\nkind: pod\n", "pods.yaml:2:7"),
 ])
 def test_broken_file_is_reported_with_its_place_and_changes_nothing(node, text, place):
     assert bad_conditions(node) == []
     node.lab.write_text("pods.yaml", text)
 
     wait_for(lambda: any(place in message for message in bad_conditions(node)), 3, "the report")
+    assert place in node.http_get("/healthz")
     assert labels_of(node) == {"app": "one"}  # the last good state
 
     node.lab.write_manifest("pods.yaml", objects.pod("a", node="n1", labels={"app": "mended"}))

@@ -2,9 +2,11 @@
 """A start that cannot work says why; a start over damage keeps what is whole."""
 import json
 import signal
+import socket
 
 import pytest
 from machine import wait_for
+from node import bin_dir
 from traffic import ping
 
 
@@ -122,22 +124,48 @@ def test_status_says_that_all_is_well(cluster):
     for node in cluster.lab.nodes:
         status = node.status()
         assert status["ready"] and all(c["ok"] for c in status["conditions"]), status["conditions"]
-        assert int(status["applied_revision"]) == int(status["intent_revision"]) or status["applied_revision"]
+        assert 0 < int(status["applied_revision"]) == int(status["intent_revision"])
         assert node.cli("status").returncode == 0
 
 
 def test_health_and_metrics_are_served(cluster):
-    def fetch(path):
-        with cluster.n1.socket(2, 1) as sock:
-            sock.settimeout(5)
-            sock.connect(("127.0.0.1", 9962))
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            data = b""
-            while part := sock.recv(65536):
-                data += part
-            return data.decode()
-
-    assert " 200 " in fetch("/healthz").splitlines()[0]
-    metrics = fetch("/metrics")
+    assert " 200 " in cluster.n1.http_get("/healthz").splitlines()[0]
+    metrics = cluster.n1.http_get("/metrics")
     assert "sluice_agent_" in metrics and "sluice_datapath_" in metrics
     assert json.dumps(metrics).count("# HELP") > 5
+    series = [line.rsplit(" ", 1)[0] for line in metrics.splitlines() if line.startswith("sluice_")]
+    assert len(series) == len(set(series))
+    assert " 200 " in cluster.n1.http_get("/healthz", family=socket.AF_INET6).splitlines()[0]
+
+
+def test_start_without_a_source_touches_nothing(make_lab):
+    node = make_lab("a").nodes[0]
+    done = node.exec([f"{bin_dir()}/sluice-agent", "--config", node.write_config()], check=False)
+
+    assert done.returncode == 2 and "--standalone DIR" in done.stderr, done.stderr
+    assert node.exec("ls -d /sys/fs/bpf/sluice; ls /run/sluice", check=False).stdout == ""
+
+
+def test_output_that_nobody_takes_is_not_blamed_on_the_agent(cluster):
+    node, sluice = cluster.n1, f"{bin_dir()}/sluice"
+    assert ping(cluster.a, cluster.b.ipv4, 1)[1] == 1
+    wait_for(lambda: node.cli("observe").stdout, 3, "a flow")
+
+    for words in ("observe", "observe -o table", "status"):
+        full = node.exec(f"{sluice} {words} >/dev/full", check=False)
+        assert full.returncode == 1 and full.stderr == "sluice: cannot write the output: No space left on device\n", full
+    left = node.exec(["bash", "-c", f"(sleep 0.3; {sluice} observe; echo rc $? >&2) | true"], check=False)
+    assert left.stderr in ("rc 0\n", "rc 141\n"), left.stderr
+
+
+def test_observe_by_others_than_root_says_sudo(cluster):
+    done = cluster.n1.exec(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+                            f"{bin_dir()}/sluice", "observe"], check=False)
+    assert done.returncode == 3 and "sudo sluice observe" in done.stderr, done.stderr
+
+
+def test_json_of_observe_has_no_extension_unless_asked(cluster):
+    assert ping(cluster.a, cluster.b.ipv4, 1)[1] == 1
+    wait_for(lambda: cluster.n1.cli("observe").stdout, 3, "a flow")
+    assert "sluice.flow.v1" not in cluster.n1.cli("observe", "-o", "json").stdout
+    assert "sluice.flow.v1.Counters" in cluster.n1.cli("observe", "-o", "json", "--counters").stdout

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 
 import cni
 from machine import Machine, start_time, wait_for
@@ -126,6 +127,17 @@ class Node(Machine):
     def status(self):
         """Also of an agent that is not well: the command then ends with 1 and says why."""
         return json.loads(self.cli("status", "-o", "json", check=False).stdout)
+
+    def http_get(self, path, family=socket.AF_INET):
+        """The whole answer of metricsAddress, head included."""
+        with self.socket(family, socket.SOCK_STREAM) as sock:
+            sock.settimeout(5)
+            sock.connect(("127.0.0.1" if family == socket.AF_INET else "::1", 9962))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            data = b""
+            while part := sock.recv(65536):
+                data += part
+            return data.decode()
 
     # --- pods without a container runtime ---
 

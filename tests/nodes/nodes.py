@@ -166,7 +166,8 @@ class Lab:
 
     def write_text(self, filename, text):
         path = os.path.join(self.manifests, filename)
-        with open(os.path.join(self.dir, "new-" + filename), "w") as out:
+        """text: "\\udcff" is the byte ff, which no text has."""
+        with open(os.path.join(self.dir, "new-" + filename), "w", errors="surrogateescape") as out:
             out.write(text)
         os.rename(out.name, path)
 
