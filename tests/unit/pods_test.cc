@@ -167,12 +167,13 @@ class SocketServerTest : public PodsFolder {
     EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     return fd;
   }
-  // Turns the loop until the server hung up; everything that it said before.
+  // Turns the loop until the server hung up; everything that it said before. One handler at a time:
+  // what is counted must be so at the moment when the client can see the end.
   std::string rest_of(const Fd& client) {
     std::string all;
     for (int turn = 0; turn < 1000; ++turn) {
       loop_.restart();
-      loop_.run_for(milliseconds(2));
+      loop_.run_one_for(milliseconds(2));
       char buffer[4096];
       const ssize_t got = recv(client.get(), buffer, sizeof(buffer), MSG_DONTWAIT);
       if (got == 0) return all;
