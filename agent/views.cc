@@ -8,22 +8,12 @@
 #include <cstdio>
 #include <numeric>
 
-#include "agent/admin/decode.h"
 #include "lib/fd/fd.h"
+#include "lib/verdict/names.h"
 
 namespace sluice {
 
 namespace {
-
-struct Named {
-  uint32_t number;
-  const char* label;
-};
-
-#define X(name, number, label) Named{(number), (label)},
-constexpr std::array kHooks{HOOKS(X)};
-constexpr std::array kVerdicts{VERDICTS(X)};
-#undef X
 
 constexpr std::array kEventKinds{"unknown", "open", "update", "close", "drop"};
 
@@ -56,11 +46,11 @@ std::vector<HookVerdictCount> hook_counts(const DatapathReader& reader) {
   std::vector<HookVerdictCount> counts;
   const auto verdicts = reader.verdicts();
   if (!verdicts) return counts;
-  for (const Named& hook : kHooks) {
-    for (const Named& verdict : kVerdicts) {
+  for (const NumberName& hook : kHookNames) {
+    for (const NumberName& verdict : kVerdictNames) {
       counts.push_back(
-          HookVerdictCount{.hook = hook.label,
-                           .verdict = verdict.label,
+          HookVerdictCount{.hook = std::string(hook.name),
+                           .verdict = std::string(verdict.name),
                            .packets = verdicts->at(hook.number).at(verdict.number).packets});
     }
   }

@@ -9,9 +9,9 @@
 #include <set>
 #include <tuple>
 
-#include "bpf/abi/verdict.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "lib/verdict/names.h"
 
 namespace sluice::cli {
 
@@ -98,15 +98,6 @@ void print_explanations(const DropsResponse& drops, Session& session) {
   }
 }
 
-// All reasons with their texts, from the list that the programs are built from: needs no agent.
-std::vector<std::pair<std::string, std::string>> reasons() {
-  return {
-#define X(name, number, hubble, text) {#name, text},
-      DROP_REASONS(X)
-#undef X
-  };
-}
-
 int explain_reasons(Session& session, const std::vector<std::string>& names) {
   int exit_code = kExitOk;
   const bool json = session.options.output() == Format::kJson;
@@ -115,21 +106,20 @@ int explain_reasons(Session& session, const std::vector<std::string>& names) {
     std::transform(name.begin(), name.end(), name.begin(), [](char c) {
       return c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
     });
-    const auto known = reasons();
-    const auto found = std::find_if(known.begin(), known.end(),
-                                    [&name](const auto& reason) { return reason.first == name; });
-    if (found == known.end()) {
+    // The list that the programs are built from: needs no agent.
+    const auto* found = std::ranges::find(kDropReasons, name, &DropReasonName::name);
+    if (found == kDropReasons.end()) {
       session.err << "sluice: there is no drop reason \"" << name << "\"; there are:\n";
-      for (const auto& reason : known) session.err << "  " << reason.first << '\n';
+      for (const auto& reason : kDropReasons) session.err << "  " << reason.name << '\n';
       exit_code = kExitUsage;
       continue;
     }
     if (json) {
-      list.push_back({{"reason", found->first}, {"explanation", found->second}});
+      list.push_back({{"reason", found->name}, {"explanation", found->text}});
       continue;
     }
-    session.out << styled(found->first, Style::kBold, session.options.color()) << "\n  "
-                << found->second << '\n';
+    session.out << styled(std::string(found->name), Style::kBold, session.options.color()) << "\n  "
+                << found->text << '\n';
   }
   if (json && exit_code == kExitOk) {
     session.out << nlohmann::ordered_json{{"reasons", std::move(list)}}.dump() << '\n';

@@ -9,6 +9,7 @@
 #include "agent/admin/decode.h"
 #include "agent/admin/row_filter.h"
 #include "agent/desired/pod_of.h"
+#include "lib/verdict/names.h"
 
 namespace sluice {
 
@@ -41,18 +42,6 @@ Names names_of(const Desired& desired) {
 std::shared_ptr<const Desired> snapshot(const AdminSources& sources) {
   std::shared_ptr<const Desired> desired = sources.desired();
   return desired ? desired : std::make_shared<const Desired>();
-}
-
-std::string routing_name(Routing routing) {
-  switch (routing) {
-    case Routing::kAuto:
-      return "auto";
-    case Routing::kNative:
-      return "native";
-    case Routing::kVxlan:
-      return "vxlan";
-  }
-  return "unknown";
 }
 
 void add_devices(const AdminSources& sources, const Desired& desired,
@@ -118,7 +107,7 @@ Status fill_status(const AdminSources& sources, admin::v1::StatusResponse& statu
   const std::shared_ptr<const Desired> desired = snapshot(sources);
   add_facts(sources, status);
   status.set_node(desired->settings.node_name);
-  status.set_routing(routing_name(desired->settings.routing));
+  status.set_routing(std::string(name(desired->settings.routing)));
   status.set_endpoints(static_cast<uint32_t>(desired->endpoints.size()));
   status.set_nodes(static_cast<uint32_t>(desired->intent.nodes.size()));
   status.set_pods(static_cast<uint32_t>(desired->intent.pods.size()));

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
-#include "bpf/abi/verdict.h"
 #include "lib/ip/ip.h"
+#include "lib/verdict/names.h"
 
 namespace sluice {
 
@@ -104,42 +104,6 @@ std::string protocol_name(uint8_t proto) {
       return "sctp";
     default:
       return std::to_string(proto);
-  }
-}
-
-std::string hook_name(uint8_t hook) {
-  switch (hook) {
-#define X(name, number, label) \
-  case number:                 \
-    return label;
-    HOOKS(X)
-#undef X
-    default:
-      return "hook " + std::to_string(hook);
-  }
-}
-
-std::string drop_reason_name(uint8_t reason) {
-  switch (reason) {
-#define X(name, number, hubble, text) \
-  case number:                        \
-    return #name;
-    DROP_REASONS(X)
-#undef X
-    default:
-      return "reason " + std::to_string(reason);
-  }
-}
-
-std::string drop_reason_text(uint8_t reason) {
-  switch (reason) {
-#define X(name, number, hubble, text) \
-  case number:                        \
-    return text;
-    DROP_REASONS(X)
-#undef X
-    default:
-      return "not known to this version";
   }
 }
 

@@ -25,10 +25,4 @@ std::string protocol_name(uint8_t proto);
 // "world", "host", ...; the agent's own by `names`; "" where nobody knows it.
 std::string identity_name(uint32_t identity, const std::map<uint32_t, std::string>& names);
 
-// Of bpf/abi/verdict.h; "hook 9", "reason 99" where the number is unknown (written by another
-// version).
-std::string hook_name(uint8_t hook);
-std::string drop_reason_name(uint8_t reason);
-std::string drop_reason_text(uint8_t reason);
-
 }  // namespace sluice

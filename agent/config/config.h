@@ -73,7 +73,6 @@ Result<std::vector<std::string>> check_snat_ports(const NodeSettings& node,
 // The effective settings as YAML that parse_config takes back.
 std::string describe(const AgentConfig& config);
 
-std::string_view name(Routing routing);
 std::string_view name(AttachMode mode);
 
 }  // namespace sluice

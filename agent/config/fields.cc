@@ -251,18 +251,6 @@ std::string lower(std::string_view text) {
 
 }  // namespace
 
-std::string_view name(Routing routing) {
-  switch (routing) {
-    case Routing::kAuto:
-      return "auto";
-    case Routing::kNative:
-      return "native";
-    case Routing::kVxlan:
-      return "vxlan";
-  }
-  return "unknown";
-}
-
 std::string_view name(AttachMode mode) {
   switch (mode) {
     case AttachMode::kAuto:

@@ -34,6 +34,8 @@ enum class Routing : uint8_t {
   kVxlan,   // VXLAN to every node
 };
 
+std::string_view name(Routing routing);  // as in the settings: "auto", "native", "vxlan"
+
 // A pod interface of this node, as CNI ADD made it. Identified by (network, container_id, ifname).
 struct LocalEndpoint {
   std::string network{};  // name in the CNI configuration

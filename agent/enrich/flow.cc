@@ -12,54 +12,6 @@ Direction direction(const EnrichedFlow& flow) {
   return egress ? Direction::kEgress : Direction::kIngress;
 }
 
-std::string_view drop_reason_label(uint8_t reason) {
-  switch (reason) {
-#define X(name, number, hubble, text) \
-  case number:                        \
-    return #name;
-    DROP_REASONS(X)
-#undef X
-    default:
-      return {};
-  }
-}
-
-std::string_view drop_reason_explanation(uint8_t reason) {
-  switch (reason) {
-#define X(name, number, hubble, text) \
-  case number:                        \
-    return text;
-    DROP_REASONS(X)
-#undef X
-    default:
-      return {};
-  }
-}
-
-uint32_t hubble_drop_reason(uint8_t reason) {
-  switch (reason) {
-#define X(name, number, hubble, text) \
-  case number:                        \
-    return hubble;
-    DROP_REASONS(X)
-#undef X
-    default:
-      return 0;
-  }
-}
-
-std::string_view hook_label(uint8_t hook) {
-  switch (hook) {
-#define X(name, number, label) \
-  case number:                 \
-    return label;
-    HOOKS(X)
-#undef X
-    default:
-      return "unknown";
-  }
-}
-
 std::string format_uuid(const std::array<uint8_t, 16>& uuid) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string text;

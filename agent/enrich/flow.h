@@ -53,12 +53,6 @@ enum class Direction : uint8_t { kIngress, kEgress };
 bool is_drop(const EnrichedFlow& flow);
 // Of the pod or the node: egress leaves it.
 Direction direction(const EnrichedFlow& flow);
-// "FRAGMENT_UNKNOWN" etc. of DROP_REASONS; empty for a number in no list.
-std::string_view drop_reason_label(uint8_t reason);
-std::string_view drop_reason_explanation(uint8_t reason);
-// flow.DropReason of the Hubble API; 0 for a number in no list.
-uint32_t hubble_drop_reason(uint8_t reason);
-std::string_view hook_label(uint8_t hook);  // "pod_egress"; "unknown"
 std::string format_uuid(const std::array<uint8_t, 16>& uuid);
 
 }  // namespace sluice

@@ -9,6 +9,7 @@
 
 #include "bpf/abi/ct.h"
 #include "lib/ip/ip.h"
+#include "lib/verdict/names.h"
 
 namespace sluice {
 
@@ -245,11 +246,11 @@ sluice::flow::v1::Counters counters(const EnrichedFlow& flow) {
   const flow_event& event = flow.event;
   Counters out;
   out.set_packet_bytes(event.packet_len);
-  out.set_hook(std::string(hook_label(event.hook)));
+  out.set_hook(hook_name(event.hook));
   if (is_drop(flow)) {
     out.set_kind(Counters::DROP);
-    out.set_drop_reason(std::string(drop_reason_label(event.reason)));
-    out.set_drop_explanation(std::string(drop_reason_explanation(event.reason)));
+    out.set_drop_reason(drop_reason_name(event.reason));
+    out.set_drop_explanation(drop_reason_text(event.reason));
     out.set_suppressed(event.suppressed);
     return out;
   }

@@ -13,6 +13,7 @@
 #include "agent/flows/convert.h"
 #include "agent/flows/selector.h"
 #include "lib/ip/ip.h"
+#include "lib/verdict/names.h"
 
 namespace sluice {
 

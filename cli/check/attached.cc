@@ -9,9 +9,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "bpf/abi/verdict.h"
 #include "cli/check/check.h"
 #include "lib/fd/fd.h"
+#include "lib/verdict/names.h"
 
 namespace sluice::cli {
 
@@ -32,13 +32,8 @@ std::string program_name(uint32_t id) {
 
 // The kernel keeps 15 characters of a name.
 bool is_ours(const std::string& name) {
-  constexpr std::array<std::string_view, HOOK_MAX> kHooks = {
-#define X(id, number, label) label,
-      HOOKS(X)
-#undef X
-  };
-  return std::any_of(kHooks.begin(), kHooks.end(),
-                     [&name](std::string_view hook) { return name == hook.substr(0, 15); });
+  return std::ranges::any_of(
+      kHookNames, [&name](const NumberName& hook) { return name == hook.name.substr(0, 15); });
 }
 
 // Names of programs on one hook that are not ours, in the order in which they run; *error: errno, 0

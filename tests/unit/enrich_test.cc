@@ -227,14 +227,5 @@ TEST(Enricher, UsesTheSnapshotThatWasPublishedLast) {
   EXPECT_EQ(enricher.enrich(event_between("10.0.0.5", "10.0.1.9")).destination->pod_name, "db-1");
 }
 
-TEST(DropReasons, EachHasALabelAnExplanationAndAHubbleCode) {
-  for (uint8_t reason = 1; reason < DROP_REASON_MAX; ++reason) {
-    EXPECT_FALSE(drop_reason_label(reason).empty()) << int{reason};
-    EXPECT_FALSE(drop_reason_explanation(reason).empty()) << int{reason};
-    EXPECT_GE(hubble_drop_reason(reason), 130U) << int{reason};
-  }
-  EXPECT_EQ(hubble_drop_reason(DROP_REASON_MAX), 0U);
-}
-
 }  // namespace
 }  // namespace sluice
