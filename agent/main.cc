@@ -72,8 +72,9 @@ Status remove_state(const std::string& folder) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const auto name = entry.path().filename().string();
-    const bool ours = name == "cni-queue" || name.rfind("pods.json", 0) == 0 ||
-                      name.rfind("identities.json", 0) == 0 || name.rfind("intent.json", 0) == 0;
+    const bool ours = name == "cni-queue" || name == "host-changes" ||
+                      name.rfind("pods.json", 0) == 0 || name.rfind("identities.json", 0) == 0 ||
+                      name.rfind("intent.json", 0) == 0;
     if (ours &&
         std::filesystem::remove_all(entry.path(), error) == static_cast<std::uintmax_t>(-1)) {
       return fail(from_errno("remove " + entry.path().string(), error.value()));
@@ -109,6 +110,7 @@ int clean(const AgentConfig& config) {
   cni.conf_dir = config.cni_conf_dir;
   DatapathOptions options;
   options.bpffs = config.bpffs;
+  options.state_dir = config.state_dir;
   // The network list goes first: no new pod may come while its devices are taken away.
   for (const auto& status : {uninstall_cni(cni), cleanup(options), remove_state(config.state_dir),
                              remove_sockets(config.run_dir)}) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/apply/host_memory.h"
 #include "agent/apply/programs.h"
 #include "lib/fd/fd.h"
 #include "lib/netlink/netlink.h"
@@ -68,7 +69,7 @@ inline constexpr uint32_t kFilterHandle = 0x534c;
 // Filters of a priority and handle that are only ours, in the device's clsact qdisc.
 class ClsactAttacher final : public Attacher {
  public:
-  explicit ClsactAttacher(Netlink& netlink) : netlink_(netlink) {}
+  ClsactAttacher(Netlink& netlink, HostMemory& memory) : netlink_(netlink), memory_(memory) {}
   Status refresh() override;
   Result<bool> attach(const Slot& slot, const Program& program) override;
   Status detach(const Slot& slot) override;
@@ -76,9 +77,14 @@ class ClsactAttacher final : public Attacher {
   std::string_view name() const override { return "clsact"; }
 
  private:
+  Status make_qdisc(const Slot& slot);
   Netlink& netlink_;
+  HostMemory& memory_;
   std::map<Slot, uint32_t> programs_;
 };
+
+// Removes the qdiscs that we made on others' devices and that nobody has put a filter into.
+void remove_empty_qdiscs(Netlink& netlink, const HostMemory& memory, ApplyReport& report);
 
 // By trying, never by version. kUnsupported where the kernel has no TCX links.
 Status probe_tcx();

@@ -26,14 +26,15 @@ void remove_pins(const std::string& root, ApplyReport& report) {
   report.deleted += removed;
 }
 
-void remove_filters(Netlink& netlink, ApplyReport& report) {
-  ClsactAttacher clsact(netlink);
+void remove_filters(Netlink& netlink, HostMemory& memory, ApplyReport& report) {
+  ClsactAttacher clsact(netlink, memory);
   record(report, "filters", 0, clsact.refresh());
   for (const Slot& slot : clsact.slots()) {
     const auto gone = clsact.detach(slot);
     if (gone) report.deleted++;
     record(report, slot_text(slot), slot.ifindex, gone);
   }
+  remove_empty_qdiscs(netlink, memory, report);
 }
 
 void remove_devices(Netlink& netlink, ApplyReport& report) {
@@ -56,11 +57,16 @@ Status cleanup(const DatapathOptions& options) {
   ApplyReport report;
   auto netlink = Netlink::open();
   if (!netlink) return fail(within("cleanup", netlink.error()));
-  HostRoutes(*netlink).remove_unwanted(Rows{}, report);
-  remove_filters(*netlink, report);
+  auto memory = HostMemory::open(options.state_dir);
+  if (!memory) return fail(within("cleanup", memory.error()));
+  HostRoutes routes(*netlink);
+  routes.write(Rows{}, report);
+  routes.remove_unwanted(Rows{}, report);
+  remove_filters(*netlink, *memory, report);
   // Without a bpffs there are no pins, and a plain folder of that name is not ours to delete.
   if (check_bpffs(options.bpffs)) remove_pins(pin_root(options.bpffs), report);
   remove_devices(*netlink, report);
+  restore_sysctls(*memory, report);
   if (auto done = report.status(); !done) return fail(within("cleanup", done.error()));
   return {};
 }

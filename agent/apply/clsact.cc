@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "agent/apply/attach.h"
+#include "agent/apply/host.h"
 #include "lib/skeleton/skeleton.h"
 
 namespace sluice {
@@ -54,14 +55,24 @@ Status ClsactAttacher::refresh() {
   return {};
 }
 
+// Our own devices take theirs with them when they go.
+Status ClsactAttacher::make_qdisc(const Slot& slot) {
+  const LibbpfLog log;
+  bpf_tc_hook hook = hook_of(slot);
+  const int code = bpf_tc_hook_create(&hook);
+  if (code == -EEXIST) return {};
+  if (code != 0) return fail(tc_error("create the clsact qdisc for " + slot_text(slot), code, log));
+  const auto link = netlink_.link(slot.ifindex);
+  if (!link || link->alias.starts_with(kAliasMark) || link->alias == kOverlayAlias) return {};
+  return memory_.remember_clsact(link->name);
+}
+
 Result<bool> ClsactAttacher::attach(const Slot& slot, const Program& program) {
   const auto found = programs_.find(slot);
   if (found != programs_.end() && found->second == program.id) return false;
+  if (auto made = make_qdisc(slot); !made) return fail(made.error());
   const LibbpfLog log;
-  bpf_tc_hook hook = hook_of(slot);
-  if (const int code = bpf_tc_hook_create(&hook); code != 0 && code != -EEXIST) {
-    return fail(tc_error("create the clsact qdisc for " + slot_text(slot), code, log));
-  }
+  const bpf_tc_hook hook = hook_of(slot);
   bpf_tc_opts opts = our_filter();
   opts.prog_fd = program.fd.get();
   opts.flags = BPF_TC_F_REPLACE;
@@ -89,6 +100,24 @@ std::vector<Slot> ClsactAttacher::slots() const {
   std::vector<Slot> all;
   for (const auto& [slot, program] : programs_) all.push_back(slot);
   return all;
+}
+
+void remove_empty_qdiscs(Netlink& netlink, const HostMemory& memory, ApplyReport& report) {
+  for (const std::string& device : memory.clsacts()) {
+    const auto link = netlink.link(device);
+    if (!link) continue;  // gone, and the qdisc with it
+    const std::string object = "clsact qdisc of device " + device;
+    const auto used = netlink.has_clsact_filters(link->ifindex);
+    if (!used) record(report, object, link->ifindex, used.error());
+    if (!used || *used) continue;
+    const LibbpfLog log;
+    bpf_tc_hook hook = hook_of(Slot{.ifindex = link->ifindex});
+    hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+    const int code = bpf_tc_hook_destroy(&hook);
+    if (code == 0) report.deleted++;
+    if (code != 0 && code != -ENOENT && code != -EINVAL)
+      record(report, object, link->ifindex, tc_error("delete the " + object, code, log));
+  }
 }
 
 }  // namespace sluice

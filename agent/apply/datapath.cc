@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "agent/apply/attach.h"
+#include "agent/apply/drops.h"
 #include "agent/apply/host.h"
 #include "agent/apply/maps.h"
 #include "agent/apply/preconditions.h"
@@ -58,13 +59,24 @@ Status ApplyReport::status() const {
   return fail(std::move(all));
 }
 
+std::optional<std::string> node_failure(const ApplyReport& report, const Rows& rows) {
+  for (const ObjectError& error : report.errors) {
+    const auto role = rows.attachments.find(error.ifindex);
+    const bool of_a_pod =
+        error.ifindex != 0 && (role == rows.attachments.end() || role->second == DeviceRole::kPod);
+    if (!of_a_pod) return error.object + ": " + error.error.message();
+  }
+  return std::nullopt;
+}
+
 struct Datapath::Parts {
   DatapathOptions options;
   SharedMaps maps;
   Netlink netlink;
+  HostMemory memory;
   Overlay overlay{netlink};
   HostRoutes routes{netlink};
-  HostSettings settings{netlink};
+  HostSettings settings{netlink, memory};
   std::unique_ptr<Attacher> attacher;
   std::unique_ptr<Attacher> former;  // the other way to attach: only emptied
   std::optional<KernelTable<identity_key, identity_row>> identities;
@@ -76,8 +88,11 @@ struct Datapath::Parts {
   std::unique_ptr<ConntrackAger> ager;
   std::optional<DatapathReader> reader;
 
-  Parts(DatapathOptions chosen, Netlink socket)
-      : options(std::move(chosen)), maps(shared_maps(options)), netlink(std::move(socket)) {}
+  Parts(DatapathOptions chosen, Netlink socket, HostMemory changes)
+      : options(std::move(chosen)),
+        maps(shared_maps(options)),
+        netlink(std::move(socket)),
+        memory(std::move(changes)) {}
 
   Status open_maps();
   Status choose_attacher();
@@ -104,7 +119,7 @@ Status Datapath::Parts::open_maps() {
 
 Status Datapath::Parts::choose_attacher() {
   auto tcx = std::make_unique<TcxAttacher>(maps.folder + "/links");
-  auto clsact = std::make_unique<ClsactAttacher>(netlink);
+  auto clsact = std::make_unique<ClsactAttacher>(netlink, memory);
   bool use_tcx = options.attach != "clsact";
   if (use_tcx) {
     const auto probed = probe_tcx();
@@ -215,7 +230,9 @@ Result<std::unique_ptr<Datapath>> Datapath::open(const DatapathOptions& options)
   if (!missing.empty()) return fail(within("open the data plane", missing.front()));
   auto socket = Netlink::open();
   if (!socket) return fail(within("open the data plane", socket.error()));
-  auto parts = std::make_unique<Parts>(options, std::move(*socket));
+  auto memory = HostMemory::open(options.state_dir);
+  if (!memory) return fail(within("open the data plane", memory.error()));
+  auto parts = std::make_unique<Parts>(options, std::move(*socket), std::move(*memory));
   for (const auto step : {&Parts::open_maps, &Parts::choose_attacher, &Parts::read_kernel}) {
     if (auto done = (parts.get()->*step)(); !done) {
       return fail(within("open the data plane", done.error()));
@@ -238,6 +255,15 @@ ApplyReport Datapath::audit() {
     return report;
   }
   return parts_->apply(*parts_->last);
+}
+
+const Rows& Datapath::applied() const {
+  static const Rows kNone;
+  return parts_->last ? *parts_->last : kNone;
+}
+
+Result<size_t> Datapath::fold_drops_of_gone_devices() {
+  return fold_gone_drops(parts_->netlink, parts_->maps.fd("sl_drops"));
 }
 
 uint32_t Datapath::overlay_ifindex() const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ inline constexpr std::string_view kOverlayAlias = "sluice overlay";
 
 struct DatapathOptions {
   std::string bpffs = "/sys/fs/bpf";
+  std::string state_dir{};  // remembers there what cleanup has to put back; empty: nowhere
   uint32_t endpoint_max_entries = ENDPOINT_MAX_DEFAULT;
   uint32_t device_max_entries = DEVICE_MAX_DEFAULT;
   uint32_t identity_max_entries = IDENTITY_MAX_DEFAULT;
@@ -52,6 +54,10 @@ struct ApplyReport {
   Status status() const;
 };
 
+// The first failure that keeps pods of the whole node from working: of no device, or of an uplink
+// or the overlay device; nullopt where at most single pods are hit. rows: those that were applied.
+std::optional<std::string> node_failure(const ApplyReport& report, const Rows& rows);
+
 // Thread: the control loop, all members; reader() and what it returns: any.
 class Datapath {
  public:
@@ -69,6 +75,10 @@ class Datapath {
   // Reads the kernel again and repairs what drifted from the last `rows`; `written + deleted` is
   // the drift. Before the first apply it does nothing.
   ApplyReport audit();
+  const Rows& applied() const;  // the last `rows`; empty before the first apply
+  // Drop counts of devices that are gone become counts of device 0, so that totals never fall and
+  // the table does not fill with the pods that have been. Returns the number of rows removed.
+  Result<size_t> fold_drops_of_gone_devices();
 
   // 0 until apply has made the device; after open, that of an earlier agent.
   uint32_t overlay_ifindex() const;
@@ -85,7 +95,8 @@ class Datapath {
 };
 
 // Removes everything of ours from the node and nothing else: links, filters, pins of all layouts,
-// overlay and pod devices, routes and neighbours. Idempotent; continues after errors.
+// overlay and pod devices, routes and neighbours; puts back the node's settings that we changed.
+// Idempotent; continues after errors.
 Status cleanup(const DatapathOptions& options);
 
 // What is missing to run, each with the step that helps; empty: nothing. For `sluice check` too.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/apply/datapath.h"
+#include "agent/apply/host_memory.h"
 #include "agent/compile/rows.h"
 #include "lib/netlink/netlink.h"
 #include "lib/result/result.h"
@@ -36,7 +37,8 @@ class Overlay {
   uint32_t ifindex_ = 0;
 };
 
-// Routes and neighbours that carry our protocol number; others are never touched.
+// Routes and neighbours that carry our protocol number; others are never touched. Call per apply:
+// write, which reads what the kernel has, then remove_unwanted, which takes the rest of that away.
 class HostRoutes {
  public:
   explicit HostRoutes(Netlink& netlink) : netlink_(netlink) {}
@@ -47,25 +49,31 @@ class HostRoutes {
   void write_routes(const std::vector<RouteRow>& wanted, ApplyReport& report);
   void write_neighbours(const std::vector<NeighbourRow>& wanted, ApplyReport& report);
   Netlink& netlink_;
+  std::vector<RouteInfo> routes_;  // ours before this apply, less those that it replaced
+  std::vector<NeighbourInfo> neighbours_;
 };
 
 // Sysctls of the calling thread's network namespace and the pods' MTU. Written only where
 // different.
 class HostSettings {
  public:
-  // proc: "/proc/sys/net"; another folder in tests.
-  explicit HostSettings(Netlink& netlink, std::string proc = "/proc/sys/net")
-      : netlink_(netlink), proc_(std::move(proc)) {}
+  HostSettings(Netlink& netlink, HostMemory& memory) : netlink_(netlink), memory_(memory) {}
   void write(const Rows& rows, ApplyReport& report);
   void forget() { settled_.clear(); }  // look at every device again
 
  private:
   Status set(const std::string& path, const std::string& value, ApplyReport& report);
+  // Of what is not ours: remembers the value that was there.
+  Status set_foreign(const std::string& path, const std::string& value, ApplyReport& report);
   void write_node(const Rows& rows, const std::map<uint32_t, LinkInfo>& links, ApplyReport& report);
   void write_device(const LinkInfo& link, bool ipv6, ApplyReport& report);
   Netlink& netlink_;
-  std::string proc_;
+  HostMemory& memory_;
   std::set<uint32_t> settled_;
 };
+
+// Puts back each sysctl that still has the value that we gave it; a device that is gone took its
+// own with it.
+void restore_sysctls(const HostMemory& memory, ApplyReport& report);
 
 }  // namespace sluice

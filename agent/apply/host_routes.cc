@@ -64,59 +64,72 @@ Result<std::vector<NeighbourInfo>> our_neighbours(Netlink& netlink) {
 }  // namespace
 
 void HostRoutes::write_routes(const std::vector<RouteRow>& wanted, ApplyReport& report) {
-  const auto ours = netlink_.routes(kRouteProtocol);
-  if (!ours) return record(report, "routes", 0, ours.error());
   std::set<RouteRow> have;
   std::set<Prefix> destinations;
-  for (const RouteInfo& route : *ours) {
+  for (const RouteInfo& route : routes_) {
     have.insert(row_of(route));
     destinations.insert(route.destination);
   }
+  std::set<Prefix> replaced;
   for (const RouteRow& row : wanted) {
     if (have.contains(row)) continue;
     // A replacement would also take a stranger's route of that destination: only ours is replaced.
-    auto set = destinations.contains(row.destination) ? netlink_.replace_route(info_of(row))
-                                                      : netlink_.add_route(info_of(row));
+    const bool ours = destinations.contains(row.destination);
+    const auto set = ours ? netlink_.replace_route(info_of(row)) : netlink_.add_route(info_of(row));
     if (set) report.written++;
+    if (set && ours) replaced.insert(row.destination);
     record(report, text(row), row.ifindex, set);
   }
+  std::erase_if(routes_, [&](const RouteInfo& r) { return replaced.contains(r.destination); });
 }
 
 void HostRoutes::write_neighbours(const std::vector<NeighbourRow>& wanted, ApplyReport& report) {
-  const auto ours = our_neighbours(netlink_);
-  if (!ours) return record(report, "neighbours", 0, ours.error());
+  using Key = std::pair<uint32_t, Address>;
   std::set<NeighbourRow> have;
-  for (const NeighbourInfo& neighbour : *ours) {
+  for (const NeighbourInfo& neighbour : neighbours_) {
     if (neighbour.permanent) have.insert(row_of(neighbour));
   }
+  std::set<Key> replaced;
   for (const NeighbourRow& row : wanted) {
     if (have.contains(row)) continue;
     auto set = netlink_.replace_neighbour(info_of(row));
     if (set) report.written++;
+    if (set) replaced.insert({row.ifindex, row.address});
     record(report, text(row), row.ifindex, set);
   }
+  std::erase_if(neighbours_, [&](const NeighbourInfo& each) {
+    return replaced.contains({each.ifindex, each.address});
+  });
 }
 
 void HostRoutes::write(const Rows& rows, ApplyReport& report) {
-  write_neighbours(rows.neighbours, report);
-  write_routes(rows.routes, report);
+  routes_.clear();
+  neighbours_.clear();
+  if (auto ours = our_neighbours(netlink_)) {
+    neighbours_ = std::move(*ours);
+    write_neighbours(rows.neighbours, report);
+  } else {
+    record(report, "neighbours", 0, ours.error());
+  }
+  if (auto ours = netlink_.routes(kRouteProtocol)) {
+    routes_ = std::move(*ours);
+    write_routes(rows.routes, report);
+  } else {
+    record(report, "routes", 0, ours.error());
+  }
 }
 
 void HostRoutes::remove_unwanted(const Rows& rows, ApplyReport& report) {
-  const auto routes = netlink_.routes(kRouteProtocol);
-  if (!routes) record(report, "routes", 0, routes.error());
   const std::set<RouteRow> wanted(rows.routes.begin(), rows.routes.end());
-  for (const RouteInfo& route : routes ? *routes : std::vector<RouteInfo>{}) {
+  for (const RouteInfo& route : routes_) {
     const RouteRow row = row_of(route);
     if (wanted.contains(row)) continue;
     const auto gone = netlink_.delete_route(route);
     if (gone) report.deleted++;
     if (!is_gone(gone)) record(report, text(row), row.ifindex, gone);
   }
-  const auto neighbours = our_neighbours(netlink_);
   const std::set<NeighbourRow> known(rows.neighbours.begin(), rows.neighbours.end());
-  if (!neighbours) record(report, "neighbours", 0, neighbours.error());
-  for (const NeighbourInfo& neighbour : neighbours ? *neighbours : std::vector<NeighbourInfo>{}) {
+  for (const NeighbourInfo& neighbour : neighbours_) {
     const NeighbourRow row = row_of(neighbour);
     if (known.contains(row)) continue;
     const auto gone = netlink_.delete_neighbour(neighbour);

@@ -9,6 +9,8 @@ namespace sluice {
 
 namespace {
 
+const std::string kProc = "/proc/sys/net/";
+
 Result<std::string> read_sysctl(const std::string& path) {
   auto value = read_file(path);
   if (!value) return value;
@@ -30,7 +32,7 @@ Status write_sysctl(const std::string& path, const std::string& value) {
 }  // namespace
 
 Status HostSettings::set(const std::string& path, const std::string& value, ApplyReport& report) {
-  const std::string full = proc_ + "/" + path;
+  const std::string full = kProc + path;
   const auto now = read_sysctl(full);
   if (!now) return fail(within("read sysctl", now.error()));
   if (*now == value) return {};
@@ -39,25 +41,34 @@ Status HostSettings::set(const std::string& path, const std::string& value, Appl
   return written;
 }
 
+Status HostSettings::set_foreign(const std::string& path, const std::string& value,
+                                 ApplyReport& report) {
+  const auto now = read_sysctl(kProc + path);
+  if (!now) return fail(within("read sysctl", now.error()));
+  if (*now == value) return {};
+  if (auto kept = memory_.remember_sysctl(path, *now, value); !kept) return kept;
+  return set(path, value, report);
+}
+
 // Turning on forwarding makes the kernel ignore router advertisements; an uplink that lived by them
 // gets the setting that keeps them, before that.
 void HostSettings::write_node(const Rows& rows, const std::map<uint32_t, LinkInfo>& links,
                               ApplyReport& report) {
-  record(report, "sysctl ipv4/ip_forward", 0, set("ipv4/ip_forward", "1", report));
+  record(report, "sysctl ipv4/ip_forward", 0, set_foreign("ipv4/ip_forward", "1", report));
   if (rows.config.ipv6 == 0) return;
-  const auto forwarding = read_sysctl(proc_ + "/ipv6/conf/all/forwarding");
+  const auto forwarding = read_sysctl(kProc + "ipv6/conf/all/forwarding");
   if (!forwarding) return record(report, "sysctl ipv6", 0, forwarding.error());
   if (*forwarding == "1") return;
   for (const auto& [ifindex, role] : rows.attachments) {
     const auto link = links.find(ifindex);
     if (role != DeviceRole::kUplink || link == links.end()) continue;
     const std::string path = "ipv6/conf/" + link->second.name + "/accept_ra";
-    const auto accepts = read_sysctl(proc_ + "/" + path);
+    const auto accepts = read_sysctl(kProc + path);
     if (!accepts || *accepts != "1") continue;
-    record(report, "sysctl " + path, ifindex, set(path, "2", report));
+    record(report, "sysctl " + path, ifindex, set_foreign(path, "2", report));
   }
   record(report, "sysctl ipv6/conf/all/forwarding", 0,
-         set("ipv6/conf/all/forwarding", "1", report));
+         set_foreign("ipv6/conf/all/forwarding", "1", report));
 }
 
 // Pods and remote pods speak from addresses for which the device may not hold the way back.
@@ -97,6 +108,16 @@ void HostSettings::write(const Rows& rows, ApplyReport& report) {
     const auto set_mtu = netlink_.set_link_mtu(ifindex, mtu);
     if (set_mtu) report.written++;
     record(report, "device " + link->second.name + " mtu", ifindex, set_mtu);
+  }
+}
+
+void restore_sysctls(const HostMemory& memory, ApplyReport& report) {
+  for (const auto& [path, change] : memory.sysctls()) {
+    const auto now = read_sysctl(kProc + path);
+    if (!now && now.error().code == ErrorCode::kNotFound) continue;
+    Status done = now ? Status() : Status(fail(within("read sysctl", now.error())));
+    if (now && *now == change.ours) done = write_sysctl(kProc + path, change.former);
+    record(report, "sysctl " + path, 0, done);
   }
 }
 

@@ -105,6 +105,9 @@ class Netlink {
   Status set_link_alias(uint32_t ifindex, const std::string& alias);
   Status delete_link(uint32_t ifindex);  // kNotFound where it is gone
 
+  // Anybody's filters in the device's clsact qdisc; none where it has no such qdisc.
+  Result<bool> has_clsact_filters(uint32_t ifindex);
+
   Result<std::vector<AddressInfo>> addresses();
   Status add_address(uint32_t ifindex, const Address& address,
                      uint8_t prefix_length);  // IPv6: no DAD

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/apply/attach.h"
 #include "agent/apply/datapath.h"
 #include "tests/unit/kernel_sandbox.h"
 
@@ -81,6 +82,15 @@ class ApplyTest : public KernelSandbox {
     if (bpf_prog_query_opts(static_cast<int>(ifindex), type, &query) != 0) return {};
     links.resize(query.count);
     return links;
+  }
+
+  // Our program in the device's clsact qdisc, ingress side.
+  std::vector<uint32_t> filters_at(uint32_t ifindex) const {
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
+                .attach_point = BPF_TC_INGRESS);
+    LIBBPF_OPTS(bpf_tc_opts, filter, .handle = kFilterHandle, .priority = kFilterPriority);
+    if (bpf_tc_query(&hook, &filter) != 0) return {};
+    return {filter.prog_id};
   }
 
   std::string program_name(uint32_t id) const {

@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <fstream>
 
 #include "agent/apply/attach.h"
 #include "tests/unit/apply_fixture.h"
@@ -125,7 +127,8 @@ TEST_F(ApplyTest, ClsactServesWhereTcxDoesNotAndIsAdopted) {
   auto datapath = open();
   EXPECT_EQ(datapath->attach_mode(), "clsact");
   apply(*datapath, rows());
-  ClsactAttacher seen(*netlink_);
+  HostMemory memory;
+  ClsactAttacher seen(*netlink_, memory);
   ASSERT_TRUE(seen.refresh());
   EXPECT_EQ(seen.slots().size(), 4U);
   EXPECT_EQ(datapath->apply(rows()).written, 0U);
@@ -179,6 +182,63 @@ TEST_F(ApplyTest, CleanupRemovesOursTwiceAndNothingElse) {
   EXPECT_TRUE(netlink_->link("slave0"));
   EXPECT_TRUE(netlink_->link("up0"));
   EXPECT_TRUE(programs_at(uplink_, BPF_TCX_INGRESS).empty());
+}
+
+TEST_F(ApplyTest, CleanupPutsBackTheSettingsOfTheNode) {
+  options_.state_dir = bpffs_ + ".state";
+  ASSERT_TRUE(make_directories(options_.state_dir));
+  const auto sysctl = [](const std::string& path) { return *read_file("/proc/sys/net/" + path); };
+  const std::string forwarding = sysctl("ipv6/conf/all/forwarding");
+  ASSERT_EQ(sysctl("ipv4/ip_forward"), "0\n");
+  auto datapath = open();
+  apply(*datapath, rows());
+  ASSERT_EQ(sysctl("ipv4/ip_forward"), "1\n");
+  datapath.reset();
+  datapath = open();  // a second agent finds its own values and still knows the ones before
+  apply(*datapath, rows());
+  datapath.reset();
+  std::ofstream("/proc/sys/net/ipv6/conf/up0/accept_ra") << "0";  // somebody's later choice
+
+  ASSERT_TRUE(cleanup(options_));
+
+  EXPECT_EQ(sysctl("ipv4/ip_forward"), "0\n");
+  EXPECT_EQ(sysctl("ipv6/conf/all/forwarding"), forwarding);
+  EXPECT_EQ(sysctl("ipv6/conf/up0/accept_ra"), "0\n");
+  std::filesystem::remove_all(options_.state_dir);
+}
+
+TEST_F(ApplyTest, CleanupRemovesOurEmptyQdiscAndNoOther) {
+  options_.state_dir = bpffs_ + ".state";
+  ASSERT_TRUE(make_directories(options_.state_dir));
+  options_.attach = "clsact";
+  const uint32_t theirs = add_pair("up1", "");
+  const uint32_t shared = add_pair("up2", "");
+  const auto make_qdisc = [](uint32_t ifindex) {
+    LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(ifindex),
+                .attach_point = BPF_TC_INGRESS);
+    return bpf_tc_hook_create(&hook);
+  };
+  ASSERT_EQ(make_qdisc(theirs), 0);
+  Rows wanted = rows();
+  wanted.attachments[theirs] = DeviceRole::kUplink;
+  wanted.attachments[shared] = DeviceRole::kUplink;
+  auto datapath = open();
+  apply(*datapath, wanted);
+  datapath.reset();
+  const Fd program(bpf_prog_get_fd_by_id(filters_at(shared).at(0)));
+  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = static_cast<int>(shared),
+              .attach_point = BPF_TC_EGRESS);
+  LIBBPF_OPTS(bpf_tc_opts, filter, .prog_fd = program.get(), .handle = 7, .priority = 7);
+  ASSERT_EQ(bpf_tc_attach(&hook, &filter), 0);
+
+  ASSERT_TRUE(cleanup(options_));
+
+  EXPECT_EQ(make_qdisc(uplink_), 0) << "ours was left there";
+  EXPECT_EQ(make_qdisc(theirs), -EEXIST) << "theirs was taken away";
+  EXPECT_EQ(make_qdisc(shared), -EEXIST);
+  EXPECT_TRUE(*netlink_->has_clsact_filters(shared));
+  EXPECT_FALSE(*netlink_->has_clsact_filters(theirs));
+  std::filesystem::remove_all(options_.state_dir);
 }
 
 }  // namespace

@@ -141,6 +141,33 @@ TEST(CheckOptions, NamesTheField) {
   EXPECT_NE(check_options(ring).error().context.find("events_bytes"), std::string::npos);
 }
 
+TEST(NodeFailure, IsWhatNoPodAloneIsHitBy) {
+  Rows rows;
+  rows.attachments = {{7, DeviceRole::kPod}, {2, DeviceRole::kUplink}, {3, DeviceRole::kOverlay}};
+  const struct {
+    const char* title;
+    uint32_t ifindex;
+    bool fails;
+  } cases[] = {{"a pod's device", 7, false},
+               {"a device that no row knows", 99, false},
+               {"no device", 0, true},
+               {"an uplink", 2, true},
+               {"the overlay device", 3, true}};
+  for (const auto& one : cases) {
+    ApplyReport report;
+    report.failed = 2;
+    report.errors.push_back({.object = "pod", .ifindex = 7, .error = from_errno("x", ENODEV)});
+    report.errors.push_back(
+        {.object = "it", .ifindex = one.ifindex, .error = from_errno("y", ENODEV)});
+    const auto failure = node_failure(report, rows);
+    EXPECT_EQ(failure.has_value(), one.fails) << one.title;
+    if (failure) {
+      EXPECT_EQ(failure->find("it: y"), 0U) << *failure;
+    }
+  }
+  EXPECT_FALSE(node_failure({}, rows));
+}
+
 TEST(ApplyReport, JoinsWhatFailed) {
   ApplyReport report;
   EXPECT_TRUE(report.status());

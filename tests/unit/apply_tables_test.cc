@@ -94,6 +94,56 @@ TEST_F(ApplyTest, TranslationsDieWithTheirFlowsAndOrphansToo) {
   EXPECT_EQ(left, (std::vector<uint16_t>{2, 4}));
 }
 
+class DropRows : public ApplyTest {
+ protected:
+  // packets: on each CPU.
+  void write(uint32_t ifindex, uint8_t reason, uint64_t packets) {
+    const drop_key key = {.ifindex = ifindex, .hook = 0, .reason = reason, .pad = {}};
+    const std::vector<counter> values(static_cast<size_t>(libbpf_num_possible_cpus()),
+                                      counter{.packets = packets, .bytes = 10 * packets});
+    ASSERT_EQ(bpf_map_update_elem(pinned_map("sl_drops").get(), &key, values.data(), 0), 0);
+  }
+  static uint64_t packets(const std::vector<DropCount>& drops) {
+    uint64_t sum = 0;
+    for (const DropCount& drop : drops) sum += drop.count.packets;
+    return sum;
+  }
+};
+
+TEST_F(DropRows, OfGoneDevicesAreFoldedAndTheTotalStays) {
+  auto datapath = open();
+  write(pod_, DROP_SPOOFED_SOURCE, 3);
+  for (uint32_t gone = 5000; gone < 5100; ++gone) {
+    write(gone, DROP_SPOOFED_SOURCE, 1);
+    write(gone, DROP_NO_ROUTE, 2);
+  }
+  const uint64_t before = packets(*datapath->reader().drops());
+
+  const auto folded = datapath->fold_drops_of_gone_devices();
+
+  ASSERT_TRUE(folded) << folded.error().message();
+  EXPECT_EQ(*folded, 200U);
+  const auto after = *datapath->reader().drops();
+  EXPECT_EQ(after.size(), 3U);
+  EXPECT_EQ(packets(after), before);
+  write(6000, DROP_NO_ROUTE, 5);  // the next one joins the same row
+  EXPECT_EQ(*datapath->fold_drops_of_gone_devices(), 1U);
+  EXPECT_EQ(datapath->reader().drops()->size(), 3U);
+  EXPECT_EQ(*datapath->fold_drops_of_gone_devices(), 0U);
+}
+
+TEST_F(DropRows, AFullTableIsEmptiedToo) {
+  options_.drops_max_entries = 8;
+  auto datapath = open();
+  for (uint32_t gone = 5000; gone < 5008; ++gone) write(gone, DROP_NO_ROUTE, 1);
+  const uint64_t before = packets(*datapath->reader().drops());
+
+  ASSERT_EQ(*datapath->fold_drops_of_gone_devices(), 8U);
+
+  EXPECT_EQ(datapath->reader().drops()->size(), 1U);
+  EXPECT_EQ(packets(*datapath->reader().drops()), before);
+}
+
 TEST_F(ApplyTest, CountersAreSummedOverCpus) {
   auto datapath = open();
   Rows wanted = rows();
