@@ -17,7 +17,7 @@ build=(
 # The backports suite: libbpf 1.4, bpftool 7.5 and the kernel headers that name TCX; the release has none of it.
 backports=(libbpf-dev libbpf1 bpftool linux-libc-dev)
 run=(
-	iproute2 iputils-ping iperf3 netcat-openbsd procps util-linux kmod ethtool tcpdump
+	iproute2 iputils-ping iperf3 netcat-openbsd procps util-linux kmod ethtool tcpdump strace
 	containerd runc containernetworking-plugins busybox-static dash
 	python3 python3-pytest python3-yaml python3-grpcio python3-protobuf
 	python3-kubernetes python3-cryptography nftables iptables curl bind9-dnsutils

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Standalone mode: a folder of manifests is the cluster, and changes of it are seen at once."""
 import os
+import statistics
 import time
 
 import objects
@@ -26,14 +27,19 @@ def bad_conditions(node):
     return [c["message"] for c in node.status()["conditions"] if not c["ok"]]
 
 
-def test_change_is_seen_within_100_ms(node):
-    times = []
-    for value in range(5):
+def test_each_change_is_seen_within_100_ms(node):
+    """Each change waits for the one before to be seen: whoever looks every P seconds takes P for each of them. The time
+    that a look of ours takes (a new process in the node) is measured beside, so that a busy machine asks for no more."""
+    times, looks = [], []
+    for value in range(15):
         node.lab.write_manifest("pods.yaml", objects.pod("a", node="n1", labels={"app": f"v{value}"}))
         began = time.monotonic()
-        wait_for(lambda value=value: labels_of(node)["app"] == f"v{value}", 3, "the new label", every=0.001)
-        times.append(time.monotonic() - began)
-    assert min(times) < 0.1, times  # the reading itself, by a new process, is in it
+        wait_for(lambda value=value: labels_of(node)["app"] == f"v{value}", 5, "the new label", every=0.001)
+        seen = time.monotonic()
+        times.append(seen - began)
+        labels_of(node)
+        looks.append(time.monotonic() - seen)
+    assert statistics.median(times) < 0.1 + 2 * statistics.median(looks), (times, looks)
 
 
 def test_write_in_place_is_seen_too(node):
