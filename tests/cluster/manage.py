@@ -9,6 +9,7 @@
     manage.py down                removes it, and whatever interrupted runs left behind
 """
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ import sys
 import build
 import cluster
 import kube_node
+import node
 import nodes
 import sluice
 
@@ -68,8 +70,10 @@ def up(args):
 def environment(folder):
     with open(os.path.join(folder, cluster.MARK)) as text:
         mark = json.load(text)
-    path = os.pathsep.join([build.BIN, os.environ.get("SLUICE_BIN", ""), os.environ.get("PATH", os.defpath)])
-    return dict(os.environ, KUBECONFIG=mark["kubeconfig"], PATH=path)
+    places = [build.BIN, os.environ.get("PATH", os.defpath)]
+    with contextlib.suppress(SystemExit):  # nothing of Sluice is built: a cluster with the bridge does not need it
+        places.insert(0, node.bin_dir())
+    return dict(os.environ, KUBECONFIG=mark["kubeconfig"], PATH=os.pathsep.join(places))
 
 
 def enter(name, command):
