@@ -4,10 +4,11 @@
 #pragma once
 
 #include <asio/io_context.hpp>
-#include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,12 @@
 #include "agent/events/reader.h"
 #include "agent/flows/flow_log.h"
 #include "agent/flows/observer_server.h"
+#include "agent/host_watch.h"
 #include "agent/metrics/http_server.h"
 #include "agent/metrics/metrics.h"
 #include "agent/pods/pod_service.h"
 #include "agent/pods/socket_server.h"
 #include "agent/published.h"
-#include "lib/netlink/netlink.h"
 
 namespace sluice {
 
@@ -54,21 +55,21 @@ class Agent {
   Status open_faces();
 
   void take_intent(Intent intent, const std::vector<SourceProblem>& problems);
-  void watch_host();
-  void take_host();
+  void take_host(const HostNetwork& network);
   uint64_t take_endpoints();
   std::optional<std::string> not_ready() const;
 
   void mark_dirty();
   void reconcile();
-  void judge(const ApplyReport& report);
+  void judge(const ApplyReport& report, const Rows& rows);
   void judge_addresses();
-  void become_ready(const ApplyReport& report);
+  void become_ready();
   void install();
   void publish();
   void publish_figures();
   void age_conntrack();
   void audit();
+  void audit_in(std::chrono::milliseconds interval);
   void serve_cni(const std::string& message, std::function<void(std::string)> reply);
   AdminSources admin_sources();
   AgentFacts facts() const;
@@ -87,10 +88,7 @@ class Agent {
   std::unique_ptr<PodService> pods_;
   std::unique_ptr<StandaloneSource> source_;
 
-  std::unique_ptr<Netlink> host_;
-  std::unique_ptr<NetlinkMonitor> monitor_;
-  asio::posix::stream_descriptor monitor_readable_;
-  asio::steady_timer host_timer_;
+  std::unique_ptr<HostWatch> host_;
   asio::steady_timer age_timer_;
   asio::steady_timer audit_timer_;
 
@@ -106,6 +104,7 @@ class Agent {
   bool has_intent_ = false;
   bool ready_ = false;
   bool dirty_ = false;
+  std::optional<std::string> node_failure_;  // of the last apply: why no new pod would work
   uint64_t compiled_intent_ = 0;  // revision of the intent in the rows that were last applied
   uint64_t applied_intent_ = 0;   // of the last one that the kernel holds without an exception
   uint64_t intent_problems_ = 0;

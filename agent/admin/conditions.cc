@@ -8,7 +8,7 @@ namespace sluice {
 
 Conditions::Conditions(std::function<int64_t()> unix_ms) : unix_ms_(std::move(unix_ms)) {}
 
-void Conditions::set(std::string_view name, bool ok, std::string_view message) {
+bool Conditions::set(std::string_view name, bool ok, std::string_view message) {
   const std::lock_guard lock(mutex_);
   auto found = states_.find(name);
   if (found == states_.end()) {
@@ -17,8 +17,10 @@ void Conditions::set(std::string_view name, bool ok, std::string_view message) {
   } else if (found->second.ok != ok) {
     found->second.since_unix_ms = unix_ms_();
   }
+  const bool changed = found->second.ok != ok || found->second.message != message;
   found->second.ok = ok;
   found->second.message = message;
+  return changed;
 }
 
 std::vector<ConditionState> Conditions::list() const {

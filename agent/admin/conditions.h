@@ -28,7 +28,8 @@ class Conditions {
   // unix_ms: the wall clock; called under the lock, so it must not call back.
   explicit Conditions(std::function<int64_t()> unix_ms);
 
-  void set(std::string_view name, bool ok, std::string_view message);
+  // Returns whether it differs from before.
+  bool set(std::string_view name, bool ok, std::string_view message);
   // Sorted by name.
   std::vector<ConditionState> list() const;
   // False too while nobody has reported anything: silence is not health.

@@ -2,18 +2,11 @@
 // The one owner of the node's desired state.
 #include "agent/desired/state.h"
 
-#include <algorithm>
 #include <set>
 #include <utility>
 
 namespace sluice {
 namespace {
-
-bool is_endpoint(const LocalEndpoint& endpoint, std::string_view network,
-                 std::string_view container_id, std::string_view ifname) {
-  return endpoint.container_id == container_id && endpoint.ifname == ifname &&
-         endpoint.network == network;
-}
 
 std::set<std::string> identities_of(const Intent& intent) {
   std::set<std::string> names;
@@ -61,30 +54,16 @@ Result<bool> DesiredState::set_intent(Intent intent) {
   return changed;
 }
 
-bool DesiredState::upsert_endpoint(LocalEndpoint endpoint) {
-  auto& endpoints = desired_.endpoints;
-  const auto same =
-      std::find_if(endpoints.begin(), endpoints.end(), [&](const LocalEndpoint& other) {
-        return is_endpoint(other, endpoint.network, endpoint.container_id, endpoint.ifname);
-      });
-  if (same != endpoints.end()) {
-    if (*same == endpoint) return false;
-    endpoints.erase(same);
-  }
-  const auto at =
-      std::upper_bound(endpoints.begin(), endpoints.end(), endpoint,
-                       [](const auto& a, const auto& b) { return a.ifindex < b.ifindex; });
-  endpoints.insert(at, std::move(endpoint));
+bool DesiredState::set_endpoints(std::vector<LocalEndpoint> endpoints) {
+  if (endpoints == desired_.endpoints) return false;
+  desired_.endpoints = std::move(endpoints);
   ++revision_;
   return true;
 }
 
-bool DesiredState::remove_endpoint(std::string_view network, std::string_view container_id,
-                                   std::string_view ifname) {
-  const auto removed = std::erase_if(desired_.endpoints, [&](const LocalEndpoint& endpoint) {
-    return is_endpoint(endpoint, network, container_id, ifname);
-  });
-  if (removed == 0) return false;
+bool DesiredState::set_spares(std::vector<uint32_t> ifindexes) {
+  if (ifindexes == desired_.spares) return false;
+  desired_.spares = std::move(ifindexes);
   ++revision_;
   return true;
 }

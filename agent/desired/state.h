@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/desired/desired.h"
@@ -25,9 +24,8 @@ class DesiredState {
   // set_intent may fail to save new identity numbers: the state has changed all the same, and the
   // next call tries again.
   Result<bool> set_intent(Intent intent);
-  bool upsert_endpoint(LocalEndpoint endpoint);  // key: network, container_id, ifname
-  bool remove_endpoint(std::string_view network, std::string_view container_id,
-                       std::string_view ifname);
+  bool set_endpoints(std::vector<LocalEndpoint> endpoints);  // sorted by ifindex
+  bool set_spares(std::vector<uint32_t> ifindexes);          // ascending
   bool set_host(std::vector<Uplink> uplinks, std::vector<Address> host_addresses);
   bool set_overlay_ifindex(uint32_t ifindex);
 

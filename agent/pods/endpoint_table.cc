@@ -66,7 +66,7 @@ Result<RestoreReport> EndpointTable::restore(Netlink& host, int64_t now_ms) {
   adopt(host, *links, report);
   // Ranges come later, from the intent; what rests is kept until then.
   pools_.restore_freed(freed, now_ms);
-  if (Status saved = save(); !saved) return fail(saved.error());
+  if (Status saved = store_.save(state()); !saved) return fail(saved.error());
   return report;
 }
 
@@ -75,7 +75,7 @@ void EndpointTable::adopt(Netlink& host, const std::vector<LinkInfo>& links,
   for (const LinkInfo& link : links) {
     const bool known = std::ranges::any_of(
         endpoints_, [&](const auto& entry) { return entry.second.ifindex == link.ifindex; });
-    if (known || !looks_like_ours(link)) continue;
+    if (known || !looks_like_ours(link) || link.alias == kSpareAlias) continue;
 
     std::optional<LocalEndpoint> endpoint = parse_endpoint_alias(link.alias);
     if (endpoint && endpoint->host_device == link.name && !endpoints_.contains(key_of(*endpoint)) &&
@@ -102,49 +102,34 @@ const LocalEndpoint* EndpointTable::find(const EndpointKey& key) const {
   return found == endpoints_.end() ? nullptr : &found->second;
 }
 
-Status EndpointTable::insert(const LocalEndpoint& endpoint) {
-  const EndpointKey key = key_of(endpoint);
-  const auto before = endpoints_.find(key);
-  const std::optional<LocalEndpoint> old =
-      before == endpoints_.end() ? std::nullopt : std::optional(before->second);
-  endpoints_.insert_or_assign(key, endpoint);
-  Status saved = save();
-  if (saved) return saved;
-  if (old) {
-    endpoints_.insert_or_assign(key, *old);
-  } else {
-    endpoints_.erase(key);
-  }
-  return saved;
+void EndpointTable::insert(const LocalEndpoint& endpoint) {
+  endpoints_.insert_or_assign(key_of(endpoint), endpoint);
 }
 
-Status EndpointTable::erase(const EndpointKey& key, int64_t now_ms) {
+void EndpointTable::erase(const EndpointKey& key, int64_t now_ms) {
   const auto found = endpoints_.find(key);
-  if (found == endpoints_.end()) return {};
+  if (found == endpoints_.end()) return;
   for (const auto& address : {found->second.ipv4, found->second.ipv6}) {
     if (address) pools_.release(*address, now_ms);
   }
   endpoints_.erase(found);
-  return save();
 }
 
-Result<std::vector<LocalEndpoint>> EndpointTable::find_leaks(Netlink& host) const {
-  const auto links = host.links();
-  if (!links) return fail(links.error());
+std::vector<LocalEndpoint> EndpointTable::find_leaks(std::span<const LinkInfo> links) const {
   std::vector<LocalEndpoint> leaks;
   for (const auto& [key, endpoint] : endpoints_) {
-    if (std::ranges::find(*links, endpoint.host_device, &LinkInfo::name) != links->end()) continue;
+    if (std::ranges::find(links, endpoint.host_device, &LinkInfo::name) != links.end()) continue;
     if (endpoint.netns.empty() || !open_netns(endpoint.netns)) leaks.push_back(endpoint);
   }
   return leaks;
 }
 
-Status EndpointTable::save() {
+PodState EndpointTable::state() const {
   PodState state;
   state.endpoints.reserve(endpoints_.size());
   for (const auto& [key, endpoint] : endpoints_) state.endpoints.push_back(endpoint);
   state.freed = pools_.freed();
-  return store_.save(state);
+  return state;
 }
 
 }  // namespace sluice

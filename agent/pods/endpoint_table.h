@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pods' endpoints of this node with their addresses: memory, state file and the kernel's
-// devices kept in step.
+// The pods' endpoints of this node with their addresses: what the state file and the kernel's
+// devices say at start, and memory from then on.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,19 +35,20 @@ class EndpointTable {
 
   const LocalEndpoint* find(const EndpointKey& key) const;
   const std::map<EndpointKey, LocalEndpoint>& all() const { return endpoints_; }
-  // Its addresses must be in use (allocate) already. On failure the endpoint is not in the table.
-  Status insert(const LocalEndpoint& endpoint);
-  // Takes it out and lets its addresses rest. The error says only that the file is behind: the next
-  // start corrects it.
-  Status erase(const EndpointKey& key, int64_t now_ms);
-  // Endpoints whose device and whose namespace are gone without a DEL.
-  Result<std::vector<LocalEndpoint>> find_leaks(Netlink& host) const;
+  // Its addresses must be in use (allocate) already.
+  void insert(const LocalEndpoint& endpoint);
+  // Takes it out and lets its addresses rest.
+  void erase(const EndpointKey& key, int64_t now_ms);
+  // What the file should hold by now. The one who changes the table has it saved.
+  PodState state() const;
+  Store& store() { return store_; }
+  // Endpoints whose device (of the node's `links`) and whose namespace are gone without a DEL.
+  std::vector<LocalEndpoint> find_leaks(std::span<const LinkInfo> links) const;
 
   IpPools& pools() { return pools_; }
   const IpPools& pools() const { return pools_; }
 
  private:
-  Status save();
   void adopt(Netlink& host, const std::vector<LinkInfo>& links, RestoreReport& report);
   bool claim_addresses(const LocalEndpoint& endpoint);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ADD: check, allocate, make the link, remember, publish; the answer waits for the kernel's rows.
-// What fails is undone.
+// ADD: check, allocate, make the link, remember, publish; the answer waits for the kernel's rows
+// and for the state file, which come at the same time. What fails is undone.
 #include <algorithm>
 
 #include "agent/pods/pod_reply.h"
@@ -55,6 +55,7 @@ void PodService::add(const CniRequest& request, Reply reply) {
     unanswered_.insert(key);
   }
   wait_for_rows(key, std::move(reply));
+  refill_spares(settings_.spare_pause);
 }
 
 PodService::Refusal PodService::check_add(const CniRequest& request) const {
@@ -90,7 +91,8 @@ PodService::Refusal PodService::reuse_or_remove(const EndpointKey& key, const Ne
     if (existing->netns == netns.path) return std::nullopt;
     LocalEndpoint moved = *existing;
     moved.netns = netns.path;
-    note_save(table_.insert(moved));
+    table_.insert(moved);
+    save();
     return std::nullopt;
   }
   if (Status removed = remove_endpoint(key, "another ADD came for it"); !removed) {
@@ -156,7 +158,8 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
 
 PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns) {
   const PodMtu mtu = mtu_of(endpoint, mtu_);
-  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu);
+  const std::optional<SpareLink> spare = spares_.take();
+  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu, spare);
   if (!ifindex) {
     const auto code = ifindex.error().code == ErrorCode::kExists ? cni::v1::CNI_INTERFACE_EXISTS
                                                                  : cni::v1::CNI_KERNEL_REFUSED;
@@ -164,13 +167,10 @@ PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& 
         code, "make the link of " + to_string(key_of(endpoint)) + ": " + ifindex.error().message());
   }
   endpoint.ifindex = *ifindex;
-  const Status saved = table_.insert(endpoint);
-  note_save(saved);
-  if (saved) return std::nullopt;
-  std::string details = saved.error().message();
-  if (Status removed = remove_pod_link(*host_, endpoint); !removed)
-    details += "; " + removed.error().message();
-  return refusal(cni::v1::CNI_IO_FAILURE, "remember " + to_string(key_of(endpoint)), details);
+  if (spare && spare->ifindex == *ifindex) ++counters_.spares_used;
+  table_.insert(endpoint);
+  save();
+  return std::nullopt;
 }
 
 PodService::Refusal PodService::add_new(const CniRequest& request, const Netns& netns) {

@@ -29,8 +29,10 @@ PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks ho
       hooks_(std::move(hooks)),
       table_(settings_.state_dir, settings_.address_rest),
       queue_(settings_.queue_dir),
+      spares_(settings_.spare_links),
       leak_timer_(loop),
-      queue_timer_(loop) {
+      queue_timer_(loop),
+      spare_timer_(loop) {
   boot_unix_ms_ = now_ms() - since_boot_ms();
 }
 
@@ -45,16 +47,23 @@ Result<RestoreReport> PodService::start() {
   Result<RestoreReport> report = table_.restore(*host_, rest_now_ms());
   if (!report) return fail(within("restore the pods", report.error()));
   store_condition_ = report->condition;
+  writer_.emplace(loop_, table_.store(),
+                  [this](uint64_t number, const Status& status) { saved(number, status); });
+  const auto links = host_->links();
+  if (!links) return fail(within("restore the pods", links.error()));
+  spares_.refresh(*host_, *links);
   publish();
   replay_queue();
   repeat(leak_timer_, settings_.leak_interval, &PodService::release_leaks);
   repeat(queue_timer_, settings_.queue_interval, &PodService::replay_queue);
+  refill_spares(settings_.spare_pause);
   return report;
 }
 
 void PodService::stop() {
   leak_timer_.cancel();
   queue_timer_.cancel();
+  spare_timer_.cancel();
   stopped_ = true;
   // What waits is made and saved: the runtime asks again and gets it from the next agent.
   for (const auto& waiter : std::exchange(waiters_, {})) {
@@ -94,6 +103,7 @@ void PodService::handle(const CniRequest& request, Reply reply) {
 void PodService::wait_for_rows(const EndpointKey& key, Reply reply) {
   const auto waiter = std::make_shared<Waiter>(loop_, key, std::move(reply));
   waiter->revision = publish();
+  waiter->save = save_wanted_;
   waiter->timer.expires_after(settings_.apply_deadline);
   waiter->timer.async_wait([this, key, waiter](const asio::error_code& cancelled) {
     if (cancelled || std::ranges::find(waiters_, waiter) == waiters_.end()) return;
@@ -116,8 +126,9 @@ void PodService::applied(uint64_t revision, const std::map<uint32_t, std::string
 void PodService::finish_waiters() {
   // A reply may start another request, so each turn looks at the list anew.
   while (true) {
-    const auto ready = std::ranges::find_if(
-        waiters_, [&](const auto& waiter) { return waiter->revision <= applied_revision_; });
+    const auto ready = std::ranges::find_if(waiters_, [&](const auto& waiter) {
+      return waiter->revision <= applied_revision_ && waiter->save <= save_done_;
+    });
     if (ready == waiters_.end()) return;
     const std::shared_ptr<Waiter> waiter = std::move(*ready);
     waiters_.erase(ready);
@@ -137,6 +148,31 @@ void PodService::finish_waiters() {
     unanswered_.erase(waiter->key);
     waiter->reply(result_of(*endpoint));
   }
+}
+
+void PodService::save() {
+  save_wanted_ = writer_->submit(table_.state());
+}
+
+void PodService::saved(uint64_t number, const Status& saved) {
+  const std::string before =
+      std::exchange(save_condition_, saved ? std::string() : saved.error().message());
+  if (!saved) {
+    ++counters_.save_failures;
+    // What is not remembered must not be handed out: a restart would give its address away.
+    std::vector<EndpointKey> lost;
+    for (const auto& waiter : waiters_) {
+      if (waiter->save <= number && unanswered_.contains(waiter->key)) lost.push_back(waiter->key);
+    }
+    for (const EndpointKey& key : lost) {
+      refuse_waiters(key, refusal(cni::v1::CNI_IO_FAILURE, "remember " + to_string(key),
+                                  saved.error().message()));
+      undo_unanswered(key, "it could not be remembered");
+    }
+  }
+  if (save_condition_ != before && hooks_.on_conditions_changed) hooks_.on_conditions_changed();
+  save_done_ = std::max(save_done_, number);
+  finish_waiters();
 }
 
 void PodService::refuse_waiters(const EndpointKey& key, const CniResponse& answer) {
@@ -174,7 +210,8 @@ Status PodService::remove_endpoint(const EndpointKey& key, const std::string& wh
   }
   if (Status removed = remove_pod_link(*host_, gone); !removed) return removed;
   unanswered_.erase(key);
-  note_save(table_.erase(key, rest_now_ms()));
+  table_.erase(key, rest_now_ms());
+  save();
   return {};
 }
 

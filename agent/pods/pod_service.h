@@ -20,6 +20,8 @@
 #include "agent/pods/del_queue.h"
 #include "agent/pods/endpoint_table.h"
 #include "agent/pods/pod_link.h"
+#include "agent/pods/spare_links.h"
+#include "agent/pods/state_writer.h"
 #include "cni/v1/cni.pb.h"
 #include "lib/netlink/netlink.h"
 
@@ -41,13 +43,15 @@ struct PodSettings {
   std::chrono::milliseconds apply_deadline{20'000};  // how long ADD waits for the kernel's rows
   std::chrono::milliseconds leak_interval{30'000};
   std::chrono::milliseconds queue_interval{5'000};
+  size_t spare_links = 0;                      // devices made ahead
+  std::chrono::milliseconds spare_pause{200};  // without an ADD, before a spare is replaced
 };
 
 // All are called in the control loop's thread.
 struct PodHooks {
-  // endpoints() changed, or an ADD wants to know that the rows are there: publish them to desired
-  // and return the revision to wait for. applied(revision or later) must follow, also where nothing
-  // changed; it may come at once.
+  // endpoints() or spares() changed, or an ADD wants to know that the rows are there: publish them
+  // to desired and return the revision to wait for. applied(revision or later) must follow, also
+  // where nothing changed; it may come at once.
   std::function<uint64_t()> on_endpoints_changed;
   // nullopt: ready. Else why not; ADD is answered "try again later", STATUS "not available".
   std::function<std::optional<std::string>()> not_ready;
@@ -55,8 +59,9 @@ struct PodHooks {
   std::function<std::vector<std::string>(const std::string& pod_namespace,
                                          const std::string& pod_name)>
       pod_uids;
-  std::function<int64_t()> now_unix_ms;  // null: the system's clock
-  EndpointProbe* probe = nullptr;        // null: CHECK covers devices, addresses and routes only
+  std::function<void()> on_conditions_changed{};  // outside of a request; may be null
+  std::function<int64_t()> now_unix_ms;           // null: the system's clock
+  EndpointProbe* probe = nullptr;  // null: CHECK covers devices, addresses and routes only
 };
 
 struct PodCounters {
@@ -67,6 +72,7 @@ struct PodCounters {
   uint64_t gc_released = 0;
   uint64_t queue_replayed = 0;
   uint64_t save_failures = 0;  // the state file is behind until the next save
+  uint64_t spares_used = 0;    // ADDs that found a device made ahead
 };
 
 // Thread: the control loop (the io_context's only thread).
@@ -89,6 +95,8 @@ class PodService {
   void handle(const cni::v1::CniRequest& request, Reply reply);
 
   std::vector<LocalEndpoint> endpoints() const;  // sorted by ifindex
+  // Devices without a pod that should have their programs already; ascending.
+  std::vector<uint32_t> spares() const { return spares_.ifindexes(); }
   void set_pod_cidrs(std::span<const Prefix> pod_cidrs);
   // Also changes the pods that are there; names each pod that could not be changed.
   std::vector<std::string> set_pod_mtu(uint32_t mtu, uint32_t route_mtu);
@@ -136,7 +144,9 @@ class PodService {
   int64_t now_ms() const;
   // Unix time as of the start that goes on with a clock that nobody sets: addresses rest by it.
   int64_t rest_now_ms() const;
-  void note_save(const Status& saved);
+  void save();
+  void saved(uint64_t number, const Status& saved);
+  void refill_spares(std::chrono::milliseconds pause);
   void repeat(asio::steady_timer& timer, std::chrono::milliseconds interval,
               void (PodService::*work)());
 
@@ -145,12 +155,15 @@ class PodService {
   PodHooks hooks_;
   EndpointTable table_;
   DelQueue queue_;
+  SpareLinks spares_;
   std::optional<Netlink> host_;
   PodMtu mtu_;
   std::list<std::shared_ptr<Waiter>> waiters_;  // ADDs that wait for the kernel's rows
   std::set<EndpointKey> unanswered_;            // made, but no ADD for it succeeded yet
   std::map<uint32_t, std::string> failed_;      // by ifindex, of the last applied()
   uint64_t applied_revision_ = 0;
+  uint64_t save_wanted_ = 0;  // the newest state that was handed to writer_
+  uint64_t save_done_ = 0;
   PodCounters counters_;
   std::string store_condition_;
   std::string save_condition_;
@@ -160,6 +173,8 @@ class PodService {
   bool stopped_ = false;
   asio::steady_timer leak_timer_;
   asio::steady_timer queue_timer_;
+  asio::steady_timer spare_timer_;
+  std::optional<StateWriter> writer_;  // last: what waits is written before the table goes
 };
 
 }  // namespace sluice

@@ -40,16 +40,35 @@ std::vector<std::string> PodService::set_pod_mtu(uint32_t mtu, uint32_t route_mt
 }
 
 void PodService::release_leaks() {
-  const auto leaks = table_.find_leaks(*host_);
-  if (!leaks) {
-    upkeep_condition_ = "look for leaked endpoints: " + leaks.error().message();
+  const auto links = host_->links();
+  if (!links) {
+    upkeep_condition_ = "look for leaked endpoints: " + links.error().message();
     return;
   }
-  for (const LocalEndpoint& endpoint : *leaks) {
+  const std::vector<LocalEndpoint> leaks = table_.find_leaks(*links);
+  for (const LocalEndpoint& endpoint : leaks) {
     if (remove_endpoint(key_of(endpoint), "its network namespace is gone"))
       ++counters_.leaks_released;
   }
-  if (!leaks->empty()) publish();
+  const bool spares_changed = spares_.refresh(*host_, *links);
+  if (!leaks.empty() || spares_changed) publish();
+  refill_spares(settings_.spare_pause);
+}
+
+// One at a time: between two of them the loop serves who asks.
+void PodService::refill_spares(std::chrono::milliseconds pause) {
+  if (stopped_ || !spares_.wants_more()) return;
+  spare_timer_.expires_after(pause);
+  spare_timer_.async_wait([this](const asio::error_code& cancelled) {
+    if (cancelled || stopped_) return;
+    if (mtu_.device == 0) return refill_spares(settings_.spare_pause);
+    if (Status made = spares_.make_one(*host_, mtu_.device); !made) {
+      upkeep_condition_ = made.error().message();
+      return;  // the next ADD, DEL or look for leaks tries again
+    }
+    publish();
+    refill_spares(std::chrono::milliseconds(10));
+  });
 }
 
 void PodService::replay_queue() {
@@ -79,11 +98,6 @@ void PodService::replay_queue() {
     ++counters_.queue_replayed;
   }
   if (changed) publish();
-}
-
-void PodService::note_save(const Status& saved) {
-  save_condition_ = saved ? std::string() : saved.error().message();
-  if (!saved) ++counters_.save_failures;
 }
 
 std::vector<PoolStats> PodService::pools() const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An ADD whose devices are made and that waits for the kernel's rows before it is answered.
+// An ADD whose devices are made and that waits for the kernel's rows and for the state file before
+// it is answered.
 #pragma once
 
 #include <asio/steady_timer.hpp>
@@ -16,6 +17,7 @@ struct PodService::Waiter {
   EndpointKey key;
   Reply reply;
   uint64_t revision = 0;
+  uint64_t save = 0;  // number of the state that has to be in the file
   asio::steady_timer timer;
 };
 

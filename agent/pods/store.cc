@@ -152,8 +152,20 @@ Result<LoadedState> Store::load(int64_t now_ms) {
 }
 
 Status Store::save(const PodState& state) {
-  if (Status written = write_file(path_, encode_pod_state(state)); !written) {
+  if (Status replaced = replace(state); !replaced) return replaced;
+  return sync_folder();
+}
+
+Status Store::replace(const PodState& state) {
+  if (Status written = replace_file(path_, encode_pod_state(state)); !written) {
     return fail(within("save the pods' state", written.error()));
+  }
+  return {};
+}
+
+Status Store::sync_folder() {
+  if (Status synced = sync_folder_of(path_); !synced) {
+    return fail(within("save the pods' state", synced.error()));
   }
   return {};
 }

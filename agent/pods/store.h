@@ -29,7 +29,7 @@ struct LoadedState {
 std::string encode_pod_state(const PodState& state);
 Result<PodState> decode_pod_state(const std::string& text);
 
-// Thread: the control loop.
+// Thread: one at a time.
 class Store {
  public:
   explicit Store(std::string state_dir);
@@ -40,6 +40,9 @@ class Store {
   Result<LoadedState> load(int64_t now_ms);
   // Atomic: a crash leaves the old file or the new one.
   Status save(const PodState& state);
+  // The same in two halves, see lib/fd.
+  Status replace(const PodState& state);
+  Status sync_folder();
   const std::string& path() const { return path_; }
 
  private:

@@ -30,14 +30,6 @@ Status write_all(int fd, std::string_view content, const std::string& path) {
   return {};
 }
 
-Status sync_folder(const std::string& folder) {
-  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.valid()) return fail(from_errno("open folder " + folder));
-  // Some file systems have nothing to sync for a folder and say so with EINVAL.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL) return fail(from_errno("fsync " + folder));
-  return {};
-}
-
 Status fill_temporary(const Fd& fd, const std::string& name, std::string_view content,
                       unsigned mode) {
   if (auto written = write_all(fd.get(), content, name); !written) return written;
@@ -81,7 +73,7 @@ Result<std::string> read_file(const std::string& path) {
   }
 }
 
-Status write_file(const std::string& path, std::string_view content, unsigned mode) {
+Status replace_file(const std::string& path, std::string_view content, unsigned mode) {
   const auto [folder, base] = split_path(path);
   std::string temporary = folder + "/." + base + ".XXXXXX";
   Fd fd(::mkostemp(temporary.data(), O_CLOEXEC));
@@ -96,7 +88,21 @@ Status write_file(const std::string& path, std::string_view content, unsigned mo
     ::unlink(temporary.c_str());
     return fail(error);
   }
-  return sync_folder(folder);
+  return {};
+}
+
+Status sync_folder_of(const std::string& path) {
+  const std::string folder = split_path(path).first;
+  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return fail(from_errno("open folder " + folder));
+  // Some file systems have nothing to sync for a folder and say so with EINVAL.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) return fail(from_errno("fsync " + folder));
+  return {};
+}
+
+Status write_file(const std::string& path, std::string_view content, unsigned mode) {
+  if (auto replaced = replace_file(path, content, mode); !replaced) return replaced;
+  return sync_folder_of(path);
 }
 
 Status make_directories(const std::string& path) {

@@ -34,6 +34,10 @@ Result<std::string> read_file(const std::string& path);
 // Replaces `path` atomically: temporary file in the same folder, write, fsync, rename, fsync of the
 // folder. A crash at any instant leaves the old file or the new one.
 Status write_file(const std::string& path, std::string_view content, unsigned mode = 0600);
+// Its two halves: all but the last step, and that step. Between them a loss of power, not a crash
+// of the process, may bring the old file back.
+Status replace_file(const std::string& path, std::string_view content, unsigned mode = 0600);
+Status sync_folder_of(const std::string& path);
 // mkdir -p, mode 0755 for what is made.
 Status make_directories(const std::string& path);
 

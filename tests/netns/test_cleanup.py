@@ -3,6 +3,7 @@
 import re
 import signal
 
+import pytest
 from node import bin_dir
 from traffic import ping
 
@@ -23,19 +24,31 @@ def snapshot(node):
         ip route show table all; ip -6 route show table all | grep -v '^multicast\\|expires'; ip rule; ip -6 rule
         ip neigh show nud permanent; tc qdisc show | grep -v noqueue || true
         find /sys/fs/bpf; ls /etc/cni/net.d /opt/cni/bin; find /run/sluice /var/lib/sluice -mindepth 1 2>/dev/null || true
-        bpftool net show""").stdout
+        bpftool net show; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra
+        sysctl net.ipv6.conf.eth0.forwarding; tc filter show dev eth0 egress""").stdout
     return sorted(re.sub(r"\s+", " ", line).strip() for line in text.splitlines())
 
 
-def test_cleanup_leaves_the_machine_as_it_was(make_lab):
+# A plain host: it forwards nothing and believes router advertisements.
+PLAIN = """sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv6.conf.default.forwarding=0
+    sysctl -qw net.ipv6.conf.eth0.accept_ra=1"""
+FOREIGN_FILTER = "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress prio 7 handle 7 bpf bytecode '1,6 0 0 0,' flowid 1:1"
+
+
+@pytest.mark.parametrize("attach,foreign", [("tcx", FOREIGN), ("clsact", FOREIGN),
+                                            ("clsact", FOREIGN + "\n" + FOREIGN_FILTER)],
+                         ids=["tcx", "clsact", "clsact beside another's filter"])
+def test_cleanup_leaves_the_machine_as_it_was(make_lab, attach, foreign):
     lab = make_lab("aab")
     node = lab.nodes[0]
-    node.exec(FOREIGN)
+    node.exec(PLAIN)
+    node.exec(foreign)
     before = snapshot(node)
     for each in lab.nodes:
-        each.start_agent()
+        each.start_agent({"attach": attach})
     a, b = node.add_pod("a"), node.add_pod("b")
     assert ping(a, b.ipv4, 1)[1] == 1
+    node.restart_agent(config={"attach": attach})  # what the first one changed is not taken for the host's own
     node.kill_agent()
     assert snapshot(node) != before  # stopping takes nothing away
 

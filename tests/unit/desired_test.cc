@@ -331,29 +331,17 @@ TEST_F(StateTest, RevisionGrowsOnlyWithChanges) {
 
   EXPECT_TRUE(*state->set_intent(intent({pod("a", "x")})));
   EXPECT_FALSE(*state->set_intent(intent({pod("a", "x")})));
-  EXPECT_TRUE(state->upsert_endpoint(endpoint("a-x", 7)));
-  EXPECT_FALSE(state->upsert_endpoint(endpoint("a-x", 7)));
+  EXPECT_TRUE(state->set_endpoints({endpoint("a-x", 7)}));
+  EXPECT_FALSE(state->set_endpoints({endpoint("a-x", 7)}));
+  EXPECT_TRUE(state->set_spares({11}));
+  EXPECT_FALSE(state->set_spares({11}));
   EXPECT_TRUE(state->set_host({{.name = "eth0", .ifindex = 2}}, {ip("192.0.2.1")}));
   EXPECT_FALSE(state->set_host({{.name = "eth0", .ifindex = 2}}, {ip("192.0.2.1")}));
   EXPECT_TRUE(state->set_overlay_ifindex(9));
   EXPECT_FALSE(state->set_overlay_ifindex(9));
-  EXPECT_FALSE(state->remove_endpoint("sluice", "a-x", "eth1"));
-  EXPECT_TRUE(state->remove_endpoint("sluice", "a-x", "eth0"));
+  EXPECT_TRUE(state->set_endpoints({}));
 
-  EXPECT_EQ(state->revision(), start + 5);
-}
-
-TEST_F(StateTest, EndpointsAreReplacedByKeyAndSortedByDevice) {
-  auto state = open();
-  state->upsert_endpoint(endpoint("b", 9));
-  state->upsert_endpoint(endpoint("a", 12));
-  state->upsert_endpoint(endpoint("c", 3));
-  state->upsert_endpoint(endpoint("a", 5));
-
-  std::vector<uint32_t> order;
-  for (const auto& each : state->desired().endpoints) order.push_back(each.ifindex);
-
-  EXPECT_THAT(order, ElementsAre(3, 5, 9));
+  EXPECT_EQ(state->revision(), start + 6);
 }
 
 TEST(PrefixMap, LongestPrefixWins) {
