@@ -139,6 +139,12 @@ class PodsNetns : public testing::Test {
     ASSERT_TRUE(server) << server.error().message();
     server_ = std::move(*server);
   }
+  // Anew, with the clock and the rest that the test has set.
+  void restart_with_one_address() {
+    stop_agent();
+    start_agent();
+    service_->set_pod_cidrs(std::vector<Prefix>{*parse_prefix("10.9.1.1/32")});
+  }
   void stop_agent() {
     server_.reset();
     service_.reset();

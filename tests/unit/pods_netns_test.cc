@@ -147,9 +147,7 @@ TEST_F(PodsNetns, CheckListsEveryProblem) {
 TEST_F(PodsNetns, AddressesRestWhateverHappensToTheWallClock) {
   int64_t wall_ms = 1'700'000'000'000;
   clock_ = [&] { return wall_ms; };
-  stop_agent();
-  start_agent();
-  service_->set_pod_cidrs(std::vector<Prefix>{*parse_prefix("10.9.1.1/32")});
+  restart_with_one_address();
   PodNetns pod;
   ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
   ASSERT_EQ(run("DEL", "c1", pod.path()).exit_code, 0);
@@ -164,9 +162,7 @@ TEST_F(PodsNetns, WallClockThatIsSetBackDoesNotExhaustThePool) {
   int64_t wall_ms = 1'700'000'000'000;
   clock_ = [&] { return wall_ms; };
   rest_ = std::chrono::milliseconds(100);
-  stop_agent();
-  start_agent();
-  service_->set_pod_cidrs(std::vector<Prefix>{*parse_prefix("10.9.1.1/32")});
+  restart_with_one_address();
   PodNetns pod;
   ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
   ASSERT_EQ(run("DEL", "c1", pod.path()).exit_code, 0);
