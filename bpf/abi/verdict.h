@@ -35,9 +35,11 @@
 	X(NOT_FOR_POD, 18, 151, "the frame or address handed to the pod's device is not the pod's")                    \
 	X(FLOW_UNKNOWN, 19, 163, "a packet to be translated belongs to no flow that conntrack knows")                  \
 	X(TUNNEL_PORT, 20, 132,                                                                                        \
-	  "a pod sent to the tunnel's UDP port: with the node's address on it, it could speak for any pod")            \
+	  "a pod sent to the tunnel's UDP port: with the node's address on it, it could speak for any pod; let "       \
+	  "it use another port")                                                                                       \
 	X(SNAT_NO_PORT, 21, 142,                                                                                       \
-	  "the protocol has no port to translate: its answers could not be told from the node's own")                  \
+	  "the protocol has no port to translate: its answers could not be told from the node's own; where the "       \
+	  "network knows the pods, name it in noTranslateCidrs")                                                       \
 	X(SNAT_UNDECIDED, 22, 167,                                                                                     \
 	  "another CPU was in the middle of writing the flow's translation: the flow's next packet passes")
 
