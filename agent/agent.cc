@@ -16,7 +16,6 @@ namespace {
 
 constexpr auto kAgePass = std::chrono::seconds(5);        // between two walks of conntrack
 constexpr auto kAgeStep = std::chrono::milliseconds(20);  // between two pieces of one walk
-constexpr auto kAuditInterval = std::chrono::seconds(60);
 constexpr auto kRetryInterval = std::chrono::seconds(5);  // after something could not be applied
 constexpr size_t kAgeBudget = 4096;
 

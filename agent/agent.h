@@ -45,6 +45,8 @@ class Agent {
   Agent& operator=(const Agent&) = delete;
 
  private:
+  static constexpr auto kAuditInterval = std::chrono::seconds(60);
+
   Agent(asio::io_context& loop, const AgentConfig& config);
 
   Status open_datapath();

@@ -13,7 +13,6 @@ namespace sluice {
 
 namespace {
 
-constexpr auto kFirstAudit = std::chrono::seconds(60);
 constexpr size_t kSpareLinks = 8;  // pods that start at one moment and find their devices ready
 
 int64_t unix_ms() {
@@ -57,7 +56,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::io_context& loop, const AgentC
     if (auto status = (agent.get()->*step)(); !status) return fail(status.error());
   }
   agent->age_conntrack();
-  agent->audit_in(kFirstAudit);
+  agent->audit_in(kAuditInterval);
   return agent;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inside apply: the node's VXLAN device.
 #include "agent/apply/host.h"
+#include "bpf/abi/limits.h"
 
 namespace sluice {
 
@@ -16,6 +17,7 @@ void record(ApplyReport& report, std::string object, uint32_t ifindex, const Sta
 
 Status Overlay::create(uint32_t mtu) {
   VxlanSpec spec;
+  spec.udp_port = TUNNEL_PORT;
   spec.name = std::string(kOverlayDevice);
   spec.mtu = mtu;
   spec.mac = kGatewayMac;

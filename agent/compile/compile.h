@@ -5,12 +5,10 @@
 
 #include "agent/compile/rows.h"
 #include "agent/desired/desired.h"
-#include "bpf/abi/limits.h"
 
 namespace sluice {
 
 // UDP port of the overlay, as Linux VXLAN data planes use it (not the 4789 of RFC 7348).
-inline constexpr uint16_t kVxlanPort = TUNNEL_PORT;
 // Bytes that VXLAN adds inside the underlay's MTU: outer IP, UDP, VXLAN and the inner Ethernet
 // header.
 inline constexpr uint32_t kVxlanOverheadIpv4 = 50;

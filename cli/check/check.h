@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bpf/abi/limits.h"
 #include "cli/table.h"
 
 namespace sluice::cli {
@@ -29,7 +30,7 @@ struct CheckPlaces {
   std::string bpffs = "/sys/fs/bpf";
   uint16_t snat_port_min = 10240;
   uint16_t snat_port_max = 29999;
-  uint16_t overlay_port = 8472;
+  uint16_t overlay_port = TUNNEL_PORT;
 };
 
 // Kernel features, by trying them: loads programs and, in a network namespace that is thrown away,

@@ -86,7 +86,7 @@ struct LinkChange {
 
 struct VxlanSpec {
   std::string name;
-  uint16_t udp_port = 8472;
+  uint16_t udp_port = 0;
   uint32_t mtu = 0;
   Mac mac;
 };

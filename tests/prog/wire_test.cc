@@ -19,7 +19,6 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(5);
 constexpr uint16_t kVlan = 0x8100;
-constexpr uint16_t kOverlayPort = 8472;
 
 Fd this_namespace() {
   return Fd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
@@ -154,7 +153,7 @@ Bytes encapsulated(const Address& from, const Bytes& inner, uint8_t vni = kTunne
   Bytes payload = {0x08, 0, 0, 0, 0, 0, vni, 0};
   append(payload, inner);
   return frame(kFromWire, Ip{.src = from, .dst = world(Family::kIpv4).node},
-               Udp{.sport = 5555, .dport = kOverlayPort, .payload = payload});
+               Udp{.sport = 5555, .dport = TUNNEL_PORT, .payload = payload});
 }
 
 TEST_P(WireBoth, ATunnelledPacketIsTakenFromTheNodeThatOwnsItsSourceOnly) {
