@@ -31,7 +31,10 @@ def pytest_runtest_makereport(item, call):
 def collect(test):
     """Logs and state of every live node in one folder; returns its path."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "_", test)
-    folder = tempfile.mkdtemp(prefix=f"sluice-failed-{safe}-", dir=os.environ.get("SLUICE_TEST_LOGS"))
+    logs = os.environ.get("SLUICE_TEST_LOGS")
+    if logs:
+        os.makedirs(logs, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=f"sluice-failed-{safe}-", dir=logs)
     for lab in LIVE:
         for node in lab.nodes:
             if not node.is_alive():
