@@ -73,7 +73,6 @@ void Agent::take_host(const HostNetwork& network) {
 
 uint64_t Agent::take_endpoints() {
   state_->set_endpoints(pods_->endpoints());
-  state_->set_spares(pods_->spares());
   mark_dirty();
   return state_->revision();
 }

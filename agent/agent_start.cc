@@ -13,8 +13,6 @@ namespace sluice {
 
 namespace {
 
-constexpr size_t kSpareLinks = 8;  // pods that start at one moment and find their devices ready
-
 int64_t unix_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
@@ -95,7 +93,6 @@ Status Agent::open_pods() {
   settings.node_name = config_.node.node_name;
   settings.state_dir = config_.state_dir;
   settings.queue_dir = config_.state_dir + "/cni-queue";
-  settings.spare_links = kSpareLinks;
   PodHooks hooks;
   hooks.on_endpoints_changed = [this] { return take_endpoints(); };
   hooks.not_ready = [this] { return not_ready(); };

@@ -157,7 +157,6 @@ Rows compile(const Desired& desired) {
   add_node(desired, underlay, rows);
   add_revision(rows);
   for (const LocalEndpoint& endpoint : desired.endpoints) add_endpoint(desired, endpoint, rows);
-  for (const uint32_t ifindex : desired.spares) rows.attachments[ifindex] = DeviceRole::kPod;
   add_devices(desired, underlay, rows);
   for (const NodeIntent& node : desired.intent.nodes) {
     if (!underlay.is_this_node(node)) add_node_routes(desired, underlay, node, rows);

@@ -86,8 +86,7 @@ struct Desired {
   NodeSettings settings{};
   Intent intent{};                         // nodes and pods, this node's included
   std::vector<LocalEndpoint> endpoints{};  // sorted by ifindex
-  std::vector<uint32_t> spares{};  // pod devices without a pod, ascending: programs, but no rows
-  std::vector<Uplink> uplinks{};   // the one of the default route first, the others by ifindex
+  std::vector<Uplink> uplinks{};  // the one of the default route first, the others by ifindex
   std::vector<Address> host_addresses{};  // every address of this node that a pod may talk to
   std::map<std::string, uint32_t>
       identity_numbers;  // identity by content -> this agent's number, >= IDENTITY_FIRST_LOCAL

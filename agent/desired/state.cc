@@ -61,13 +61,6 @@ bool DesiredState::set_endpoints(std::vector<LocalEndpoint> endpoints) {
   return true;
 }
 
-bool DesiredState::set_spares(std::vector<uint32_t> ifindexes) {
-  if (ifindexes == desired_.spares) return false;
-  desired_.spares = std::move(ifindexes);
-  ++revision_;
-  return true;
-}
-
 bool DesiredState::set_host(std::vector<Uplink> uplinks, std::vector<Address> host_addresses) {
   if (uplinks == desired_.uplinks && host_addresses == desired_.host_addresses) return false;
   desired_.uplinks = std::move(uplinks);

@@ -25,7 +25,6 @@ class DesiredState {
   // next call tries again.
   Result<bool> set_intent(Intent intent);
   bool set_endpoints(std::vector<LocalEndpoint> endpoints);  // sorted by ifindex
-  bool set_spares(std::vector<uint32_t> ifindexes);          // ascending
   bool set_host(std::vector<Uplink> uplinks, std::vector<Address> host_addresses);
   bool set_overlay_ifindex(uint32_t ifindex);
 

@@ -13,9 +13,6 @@
 
 namespace sluice {
 
-// Of a device that waits for its pod; no endpoint's alias reads so.
-inline constexpr std::string_view kSpareAlias = "sluice:spare";
-
 inline constexpr size_t kAliasMaxBytes = 255;  // the kernel's IFALIASZ less the NUL
 
 struct EndpointKey {

@@ -75,7 +75,7 @@ void EndpointTable::adopt(Netlink& host, const std::vector<LinkInfo>& links,
   for (const LinkInfo& link : links) {
     const bool known = std::ranges::any_of(
         endpoints_, [&](const auto& entry) { return entry.second.ifindex == link.ifindex; });
-    if (known || !looks_like_ours(link) || link.alias == kSpareAlias) continue;
+    if (known || !looks_like_ours(link)) continue;
 
     std::optional<LocalEndpoint> endpoint = parse_endpoint_alias(link.alias);
     if (endpoint && endpoint->host_device == link.name && !endpoints_.contains(key_of(*endpoint)) &&

@@ -55,7 +55,6 @@ void PodService::add(const CniRequest& request, Reply reply) {
     unanswered_.insert(key);
   }
   wait_for_rows(key, std::move(reply));
-  refill_spares(settings_.spare_pause);
 }
 
 PodService::Refusal PodService::check_add(const CniRequest& request) const {
@@ -158,8 +157,7 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
 
 PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns) {
   const PodMtu mtu = mtu_of(endpoint, mtu_);
-  const std::optional<SpareLink> spare = spares_.take();
-  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu, spare);
+  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu);
   if (!ifindex) {
     const auto code = ifindex.error().code == ErrorCode::kExists ? cni::v1::CNI_INTERFACE_EXISTS
                                                                  : cni::v1::CNI_KERNEL_REFUSED;
@@ -167,7 +165,6 @@ PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& 
         code, "make the link of " + to_string(key_of(endpoint)) + ": " + ifindex.error().message());
   }
   endpoint.ifindex = *ifindex;
-  if (spare && spare->ifindex == *ifindex) ++counters_.spares_used;
   table_.insert(endpoint);
   save();
   return std::nullopt;

@@ -241,36 +241,6 @@ Status update_route_mtu(Netlink& pod, const LocalEndpoint& endpoint, uint32_t if
   return {};
 }
 
-// The inner end goes first: as long as the outer one has the spare's alias, nobody takes the pair
-// for a pod's.
-bool become_pods(Netlink& host, const SpareLink& spare, const LocalEndpoint& endpoint,
-                 const LinkChange& inner, const std::string& alias) {
-  const LinkChange outer{.name = endpoint.host_device, .alias = alias, .mtu = inner.mtu};
-  if (host.change_link(spare.peer_ifindex, inner) && host.change_link(spare.ifindex, outer))
-    return true;
-  (void)host.delete_link(spare.ifindex);  // or gone already: the pod gets a new one
-  return false;
-}
-
-Result<uint32_t> make_ends(Netlink& host, const LocalEndpoint& endpoint, int netns_fd, PodMtu mtu,
-                           const std::optional<SpareLink>& spare) {
-  const auto alias = endpoint_alias(endpoint);
-  if (!alias) {
-    return fail(ErrorCode::kInvalid, "network name '" + endpoint.network + "' and container id '" +
-                                         endpoint.container_id +
-                                         "' together pass what a device's alias holds");
-  }
-  const LinkChange moved{
-      .name = endpoint.ifname, .mac = endpoint.pod_mac, .mtu = mtu.device, .netns_fd = netns_fd};
-  if (spare && become_pods(host, *spare, endpoint, moved, *alias)) return spare->ifindex;
-  const VethEnd outer{.name = endpoint.host_device, .mac = endpoint.host_mac, .mtu = mtu.device};
-  const VethEnd inner{.name = endpoint.ifname, .mac = endpoint.pod_mac, .mtu = mtu.device};
-  if (Status made = host.add_veth(outer, inner, netns_fd, *alias); !made) return fail(made.error());
-  const auto link = host.link(endpoint.host_device);
-  if (!link) return fail(link.error());
-  return link->ifindex;
-}
-
 }  // namespace
 
 PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node) {
@@ -281,14 +251,25 @@ PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node) {
 }
 
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
-                                 PodMtu mtu, const std::optional<SpareLink>& spare) {
-  auto ifindex = make_ends(host, endpoint, netns.fd.get(), mtu, spare);
-  if (!ifindex) return ifindex;
+                                 PodMtu mtu) {
+  const auto alias = endpoint_alias(endpoint);
+  if (!alias) {
+    return fail(ErrorCode::kInvalid, "network name '" + endpoint.network + "' and container id '" +
+                                         endpoint.container_id +
+                                         "' together pass what a device's alias holds");
+  }
+  const VethEnd outer{.name = endpoint.host_device, .mac = endpoint.host_mac, .mtu = mtu.device};
+  const VethEnd inner{.name = endpoint.ifname, .mac = endpoint.pod_mac, .mtu = mtu.device};
+  if (Status made = host.add_veth(outer, inner, netns.fd.get(), *alias); !made)
+    return fail(made.error());
+
+  const auto link = host.link(endpoint.host_device);
+  if (!link) return fail(link.error());
   Status done = configure_pod_side(endpoint, netns, mtu);
-  if (done) done = host.set_link_up(*ifindex);
-  if (done) return ifindex;
+  if (done) done = host.set_link_up(link->ifindex);
+  if (done) return link->ifindex;
   Error error = done.error();
-  if (Status undone = host.delete_link(*ifindex); !undone)
+  if (Status undone = host.delete_link(link->ifindex); !undone)
     error.context += "; and " + undone.error().message();
   return fail(std::move(error));
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,20 +22,12 @@ struct PodMtu {
 // What the node's MTU comes to for one pod, whose network configuration may ask for less.
 PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node);
 
-// A pair that was made ahead: see spare_links.h.
-struct SpareLink {
-  uint32_t ifindex = 0;
-  uint32_t peer_ifindex = 0;
-  bool operator==(const SpareLink&) const = default;
-};
-
-// Makes the pair with its inner end in `netns`, out of `spare` where there is one and it is of use,
-// gives it addresses (/32, /128), gateway and default routes (behind those that the pod has already
-// by another interface), brings both ends and the pod's loopback up. Returns the index of the
-// host's end. On failure nothing stays, the spare included. kExists: the host's end or the
-// interface in the pod is there already.
+// Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default
+// routes (behind those that the pod has already by another interface), brings both ends and the
+// pod's loopback up. Returns the index of the host's end. On failure nothing stays. kExists: the
+// host's end or the interface in the pod is there already.
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
-                                 PodMtu mtu, const std::optional<SpareLink>& spare);
+                                 PodMtu mtu);
 
 // Everything about the pair that is not as create_pod_link left it, one sentence each; empty:
 // intact.

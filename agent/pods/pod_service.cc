@@ -29,10 +29,8 @@ PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks ho
       hooks_(std::move(hooks)),
       table_(settings_.state_dir, settings_.address_rest),
       queue_(settings_.queue_dir),
-      spares_(settings_.spare_links),
       leak_timer_(loop),
-      queue_timer_(loop),
-      spare_timer_(loop) {
+      queue_timer_(loop) {
   boot_unix_ms_ = now_ms() - since_boot_ms();
 }
 
@@ -49,21 +47,16 @@ Result<RestoreReport> PodService::start() {
   store_condition_ = report->condition;
   writer_.emplace(loop_, table_.store(),
                   [this](uint64_t number, const Status& status) { saved(number, status); });
-  const auto links = host_->links();
-  if (!links) return fail(within("restore the pods", links.error()));
-  spares_.refresh(*host_, *links);
   publish();
   replay_queue();
   repeat(leak_timer_, settings_.leak_interval, &PodService::release_leaks);
   repeat(queue_timer_, settings_.queue_interval, &PodService::replay_queue);
-  refill_spares(settings_.spare_pause);
   return report;
 }
 
 void PodService::stop() {
   leak_timer_.cancel();
   queue_timer_.cancel();
-  spare_timer_.cancel();
   stopped_ = true;
   // What waits is made and saved: the runtime asks again and gets it from the next agent.
   for (const auto& waiter : std::exchange(waiters_, {})) {

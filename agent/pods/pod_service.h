@@ -20,7 +20,6 @@
 #include "agent/pods/del_queue.h"
 #include "agent/pods/endpoint_table.h"
 #include "agent/pods/pod_link.h"
-#include "agent/pods/spare_links.h"
 #include "agent/pods/state_writer.h"
 #include "cni/v1/cni.pb.h"
 #include "lib/netlink/netlink.h"
@@ -43,13 +42,11 @@ struct PodSettings {
   std::chrono::milliseconds apply_deadline{20'000};  // how long ADD waits for the kernel's rows
   std::chrono::milliseconds leak_interval{30'000};
   std::chrono::milliseconds queue_interval{5'000};
-  size_t spare_links = 0;                      // devices made ahead
-  std::chrono::milliseconds spare_pause{200};  // without an ADD, before a spare is replaced
 };
 
 // All are called in the control loop's thread.
 struct PodHooks {
-  // endpoints() or spares() changed, or an ADD wants to know that the rows are there: publish them
+  // endpoints() changed, or an ADD wants to know that the rows are there: publish them
   // to desired and return the revision to wait for. applied(revision or later) must follow, also
   // where nothing changed; it may come at once.
   std::function<uint64_t()> on_endpoints_changed;
@@ -72,7 +69,6 @@ struct PodCounters {
   uint64_t gc_released = 0;
   uint64_t queue_replayed = 0;
   uint64_t save_failures = 0;  // the state file is behind until the next save
-  uint64_t spares_used = 0;    // ADDs that found a device made ahead
 };
 
 // Thread: the control loop (the io_context's only thread).
@@ -95,8 +91,6 @@ class PodService {
   void handle(const cni::v1::CniRequest& request, Reply reply);
 
   std::vector<LocalEndpoint> endpoints() const;  // sorted by ifindex
-  // Devices without a pod that should have their programs already; ascending.
-  std::vector<uint32_t> spares() const { return spares_.ifindexes(); }
   void set_pod_cidrs(std::span<const Prefix> pod_cidrs);
   // Also changes the pods that are there; names each pod that could not be changed.
   std::vector<std::string> set_pod_mtu(uint32_t mtu, uint32_t route_mtu);
@@ -146,7 +140,6 @@ class PodService {
   int64_t rest_now_ms() const;
   void save();
   void saved(uint64_t number, const Status& saved);
-  void refill_spares(std::chrono::milliseconds pause);
   void repeat(asio::steady_timer& timer, std::chrono::milliseconds interval,
               void (PodService::*work)());
 
@@ -155,7 +148,6 @@ class PodService {
   PodHooks hooks_;
   EndpointTable table_;
   DelQueue queue_;
-  SpareLinks spares_;
   std::optional<Netlink> host_;
   PodMtu mtu_;
   std::list<std::shared_ptr<Waiter>> waiters_;  // ADDs that wait for the kernel's rows
@@ -173,7 +165,6 @@ class PodService {
   bool stopped_ = false;
   asio::steady_timer leak_timer_;
   asio::steady_timer queue_timer_;
-  asio::steady_timer spare_timer_;
   std::optional<StateWriter> writer_;  // last: what waits is written before the table goes
 };
 

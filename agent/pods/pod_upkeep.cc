@@ -50,25 +50,7 @@ void PodService::release_leaks() {
     if (remove_endpoint(key_of(endpoint), "its network namespace is gone"))
       ++counters_.leaks_released;
   }
-  const bool spares_changed = spares_.refresh(*host_, *links);
-  if (!leaks.empty() || spares_changed) publish();
-  refill_spares(settings_.spare_pause);
-}
-
-// One at a time: between two of them the loop serves who asks.
-void PodService::refill_spares(std::chrono::milliseconds pause) {
-  if (stopped_ || !spares_.wants_more()) return;
-  spare_timer_.expires_after(pause);
-  spare_timer_.async_wait([this](const asio::error_code& cancelled) {
-    if (cancelled || stopped_) return;
-    if (mtu_.device == 0) return refill_spares(settings_.spare_pause);
-    if (Status made = spares_.make_one(*host_, mtu_.device); !made) {
-      upkeep_condition_ = made.error().message();
-      return;  // the next ADD, DEL or look for leaks tries again
-    }
-    publish();
-    refill_spares(std::chrono::milliseconds(10));
-  });
+  if (!leaks.empty()) publish();
 }
 
 void PodService::replay_queue() {

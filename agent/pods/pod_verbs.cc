@@ -89,8 +89,6 @@ void PodService::del(const CniRequest& request, const Reply& reply) {
   }
   if (known) publish();
   reply(CniResponse());
-  // Where one pod goes another one may come soon, and nobody waits for the node now.
-  refill_spares(std::chrono::milliseconds(0));
 }
 
 void PodService::check(const CniRequest& request, const Reply& reply) {

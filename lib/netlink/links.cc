@@ -76,11 +76,6 @@ Status check_name(const std::string& name) {
   return fail(ErrorCode::kInvalid, "device name \"" + name + "\": must have 1 to 15 characters");
 }
 
-Status check_alias(const std::string& alias) {
-  if (alias.size() <= kAliasBytes) return {};
-  return fail(ErrorCode::kInvalid, "alias \"" + alias + "\": longer than 255 bytes");
-}
-
 void put_end(nlmsghdr* header, const VethEnd& end) {
   mnl_attr_put_strz(header, IFLA_IFNAME, end.name.c_str());
   mnl_attr_put(header, IFLA_ADDRESS, end.mac.bytes.size(), end.mac.bytes.data());
@@ -191,26 +186,6 @@ Status Netlink::add_vxlan(const VxlanSpec& spec) {
   return request(header, "create vxlan device " + spec.name);
 }
 
-Status Netlink::change_link(uint32_t ifindex, const LinkChange& change) {
-  if (!change.name.empty()) {
-    if (auto valid = check_name(change.name); !valid) return valid;
-  }
-  if (auto valid = check_alias(change.alias); !valid) return valid;
-  Message message(RTM_SETLINK, 0);
-  message.put<ifinfomsg>()->ifi_index = static_cast<int>(ifindex);
-  nlmsghdr* header = message.header();
-  if (!change.name.empty()) mnl_attr_put_strz(header, IFLA_IFNAME, change.name.c_str());
-  if (!change.alias.empty())
-    mnl_attr_put(header, IFLA_IFALIAS, change.alias.size(), change.alias.data());
-  if (change.mac)
-    mnl_attr_put(header, IFLA_ADDRESS, change.mac->bytes.size(), change.mac->bytes.data());
-  if (change.mtu != 0) mnl_attr_put_u32(header, IFLA_MTU, change.mtu);
-  if (change.netns_fd >= 0)
-    mnl_attr_put_u32(header, IFLA_NET_NS_FD, static_cast<uint32_t>(change.netns_fd));
-  return request(header,
-                 "change " + device(ifindex) + (change.name.empty() ? "" : " into " + change.name));
-}
-
 Status Netlink::set_link_up(uint32_t ifindex) {
   Message message(RTM_SETLINK, 0);
   auto* fixed = message.put<ifinfomsg>();
@@ -228,7 +203,9 @@ Status Netlink::set_link_mtu(uint32_t ifindex, uint32_t mtu) {
 }
 
 Status Netlink::set_link_alias(uint32_t ifindex, const std::string& alias) {
-  if (auto valid = check_alias(alias); !valid) return valid;
+  if (alias.size() > kAliasBytes) {
+    return fail(ErrorCode::kInvalid, "alias \"" + alias + "\": longer than 255 bytes");
+  }
   Message message(RTM_SETLINK, 0);
   message.put<ifinfomsg>()->ifi_index = static_cast<int>(ifindex);
   mnl_attr_put(message.header(), IFLA_IFALIAS, alias.size(), alias.data());

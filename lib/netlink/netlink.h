@@ -75,15 +75,6 @@ struct VethEnd {
   uint32_t mtu = 0;
 };
 
-// What change_link changes in one request; what is not set stays.
-struct LinkChange {
-  std::string name{};  // of a device that is down
-  std::string alias{};
-  std::optional<Mac> mac{};
-  uint32_t mtu = 0;
-  int netns_fd = -1;  // the device moves there, down, without addresses and routes
-};
-
 struct VxlanSpec {
   std::string name;
   uint16_t udp_port = 0;
@@ -109,7 +100,6 @@ class Netlink {
   Status add_veth(const VethEnd& host, const VethEnd& pod, int pod_netns_fd,
                   const std::string& alias);
   Status add_vxlan(const VxlanSpec& spec);  // collect-metadata ("external"), no learning
-  Status change_link(uint32_t ifindex, const LinkChange& change);
   Status set_link_up(uint32_t ifindex);
   Status set_link_mtu(uint32_t ifindex, uint32_t mtu);
   Status set_link_alias(uint32_t ifindex, const std::string& alias);

@@ -333,15 +333,13 @@ TEST_F(StateTest, RevisionGrowsOnlyWithChanges) {
   EXPECT_FALSE(*state->set_intent(intent({pod("a", "x")})));
   EXPECT_TRUE(state->set_endpoints({endpoint("a-x", 7)}));
   EXPECT_FALSE(state->set_endpoints({endpoint("a-x", 7)}));
-  EXPECT_TRUE(state->set_spares({11}));
-  EXPECT_FALSE(state->set_spares({11}));
   EXPECT_TRUE(state->set_host({{.name = "eth0", .ifindex = 2}}, {ip("192.0.2.1")}));
   EXPECT_FALSE(state->set_host({{.name = "eth0", .ifindex = 2}}, {ip("192.0.2.1")}));
   EXPECT_TRUE(state->set_overlay_ifindex(9));
   EXPECT_FALSE(state->set_overlay_ifindex(9));
   EXPECT_TRUE(state->set_endpoints({}));
 
-  EXPECT_EQ(state->revision(), start + 6);
+  EXPECT_EQ(state->revision(), start + 5);
 }
 
 TEST(PrefixMap, LongestPrefixWins) {

@@ -117,8 +117,6 @@ class PodsNetns : public testing::Test {
     settings.queue_dir = folder_ / "queue";
     settings.address_rest = rest_;
     settings.apply_deadline = std::chrono::milliseconds(300);
-    settings.spare_links = spare_links_;
-    settings.spare_pause = std::chrono::milliseconds(0);
     service_ = std::make_unique<PodService>(loop_, settings, std::move(hooks));
     const auto report = service_->start();
     ASSERT_TRUE(report) << report.error().message();
@@ -197,7 +195,6 @@ class PodsNetns : public testing::Test {
   }
 
   std::filesystem::path folder_;
-  size_t spare_links_ = 0;
   asio::io_context loop_;
   std::unique_ptr<PodService> service_;
   std::unique_ptr<SocketServer> server_;
