@@ -87,6 +87,11 @@ static __always_inline bool packet__is_icmp(const struct packet *pkt)
 	return pkt->proto == (pkt->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
+static __always_inline bool packet__is_echo_request(const struct packet *pkt)
+{
+	return packet__is_icmp(pkt) && pkt->icmp_type == (pkt->is_v6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST);
+}
+
 static __always_inline bool packet__has_ports(__u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE;

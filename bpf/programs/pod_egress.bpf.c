@@ -140,7 +140,7 @@ static __always_inline int arp(struct __sk_buff *skb, struct packet *pkt, struct
 
 	if (!node)
 		return verdict__drop(skb, pkt, HOOK, DROP_NO_ENDPOINT);
-	return neighbour(skb, pkt, neighbour__arp(skb, ep, node));
+	return neighbour(skb, pkt, neighbour__arp(skb, pkt, ep, node));
 }
 
 SEC("tcx/ingress")
@@ -181,7 +181,8 @@ int pod_egress(struct __sk_buff *skb)
 
 	ct__lookup(&pkt, &flow);
 	/* A row of an earlier pod with this address must not lend its verdict (P12). */
-	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) || ct__sender_ifindex(&flow) != skb->ifindex))) {
+	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) || ct__sender_ifindex(&flow) != skb->ifindex ||
+				    ct__is_outdated(&flow, node->policy_revision)))) {
 		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry)) {

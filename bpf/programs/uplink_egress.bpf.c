@@ -54,6 +54,26 @@ static __noinline int translate(struct __sk_buff *skb, struct packet *pkt)
 	return verdict__forward(skb, HOOK);
 }
 
+/* The host asks by an id that a pod's flow carries outside: no socket shows that before. The answers are the host's. */
+static __noinline void own_icmp(struct __sk_buff *skb, struct packet *pkt)
+{
+	if (packet__parse(skb, pkt, config.ipv4, config.ipv6) || pkt->fragment || !packet__is_echo_request(pkt))
+		return;
+	snat__give_back(pkt);
+}
+
+/* An ICMP packet, as far as its first header says. What lies outside the linear part is none of the host's own making. */
+static __always_inline bool is_icmp(struct __sk_buff *skb)
+{
+	__u8 *l3 = (__u8 *)(long)skb->data + L3_OFFSET;
+
+	if (l3 + 20 > (__u8 *)(long)skb->data_end)
+		return false;
+	if (config.ipv4 && skb->protocol == bpf_htons(ETH_P_IP))
+		return l3[9] == IPPROTO_ICMP;
+	return config.ipv6 && skb->protocol == bpf_htons(ETH_P_IPV6) && l3[6] == IPPROTO_ICMPV6;
+}
+
 SEC("tcx/egress")
 int uplink_egress(struct __sk_buff *skb)
 {
@@ -69,5 +89,7 @@ int uplink_egress(struct __sk_buff *skb)
 			return encapsulate(skb, &pkt, node);
 		deliver__mark(skb, 0); /* the outer packet is the node's own */
 	}
+	if (config.translate && unlikely(is_icmp(skb)))
+		own_icmp(skb, &pkt);
 	return verdict__forward(skb, HOOK);
 }

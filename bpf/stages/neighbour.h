@@ -33,7 +33,8 @@ static __always_inline __be32 neighbour__read_ipv4(const __u8 *p)
 	return (__be32)p[0] | (__be32)p[1] << 8 | (__be32)p[2] << 16 | (__be32)p[3] << 24;
 }
 
-static __always_inline int neighbour__arp(struct __sk_buff *skb, const struct endpoint_row *ep,
+/* Leaves the addresses in *pkt, for whoever reports a drop. */
+static __always_inline int neighbour__arp(struct __sk_buff *skb, struct packet *pkt, const struct endpoint_row *ep,
 					  const struct node_row *node)
 {
 	struct arp_ipv4 *arp = packet__need(skb, L3_OFFSET, sizeof(*arp));
@@ -43,6 +44,8 @@ static __always_inline int neighbour__arp(struct __sk_buff *skb, const struct en
 	    arp->hardware_len != ETH_ALEN || arp->protocol_len != 4)
 		return DROP_INVALID_PACKET;
 	sender = neighbour__read_ipv4(arp->sender_ip);
+	addr__from_ipv4(&pkt->src, sender);
+	addr__from_ipv4(&pkt->dst, neighbour__read_ipv4(arp->target_ip));
 	if (sender && sender != ep->ipv4.words_be[3])
 		return DROP_SPOOFED_SOURCE;
 	if (arp->operation_be == bpf_htons(ARP_REPLY))

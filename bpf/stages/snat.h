@@ -153,6 +153,30 @@ static __stage int snat__allocate(struct __sk_buff *skb, struct packet *pkt, str
 	return 0;
 }
 
+/*
+ * The node's own packet uses the end that a pod's flow was given. That flow is forgotten, with its translation: the pod's next
+ * packet opens it anew, and it gets another end.
+ */
+static __stage void snat__give_back(struct packet *own)
+{
+	struct nat_key key = { .remote = own->dst,
+			       .node = own->src,
+			       .remote_port_be = own->dport_be,
+			       .node_port_be = own->sport_be,
+			       .proto = own->proto };
+	struct nat_row *row = bpf_map_lookup_elem(&sl_nat, &key);
+	struct packet pods = *own;
+	struct flow flow = {};
+
+	if (!row)
+		return;
+	pods.src = row->pod;
+	pods.sport_be = row->pod_port_be;
+	ct__lookup(&pods, &flow);
+	ct__delete(&pods, &flow);
+	bpf_map_delete_elem(&sl_nat, &key);
+}
+
 /* An error that a pod sends about a packet of a translated flow: the quote names the pod, the receiver knows the node. */
 static __stage int snat__translate_error(struct __sk_buff *skb, struct packet *pkt)
 {

@@ -125,6 +125,23 @@ TEST_P(Flows, AnIsolatedPodIsRefusedAndANewRevisionDecidesAgain) {
   expect_drop(from_a(tcp_a(w.pod_b, kAck)), devices.pod_a, HOOK_POD_EGRESS, DROP_POLICY_DENY);
 }
 
+TEST_P(Flows, AnAttemptThatNobodyAnsweredGoesTheWayThatANewRevisionKnows) {
+  from_a(tcp_a(w.outside, kSyn));
+  EXPECT_TRUE(flow(between(w.pod_a, w.outside), kProtoTcp, 1000, 80)->flags & CT_TRANSLATE);
+  identity_row pod = {};
+  pod.identity = kIdentityB;
+  pod.flags = ADDRESS_LOCAL_POD;
+  pod.ifindex = devices.pod_b;
+  put_identity(rig, host_prefix(w.outside), pod);
+
+  bump_policy_revision();
+
+  EXPECT_EQ(from_a(tcp_a(w.outside, kSyn)).verdict, kRedirect);
+  const ct_entry entry = flow(between(w.pod_a, w.outside), kProtoTcp, 1000, 80).value();
+  EXPECT_EQ(entry.flags & CT_TRANSLATE, 0);
+  EXPECT_EQ(entry.replier_ifindex, devices.pod_b);
+}
+
 TEST_P(Flows, P7_TheNodeReachesAnIsolatedPodOthersDoNot) {
   isolate(devices.pod_a, ENDPOINT_ISOLATED_INGRESS);
   const Ethernet to = {.dst = kPodMacA, .src = kHostMacA};

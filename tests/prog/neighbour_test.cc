@@ -45,6 +45,10 @@ TEST_F(Arps, ASpoofedSenderIsDropped) {
   arp.sender = w.spoofed;
 
   expect_drop(from_a(asked(arp)), devices.pod_a, HOOK_POD_EGRESS, DROP_SPOOFED_SOURCE);
+  const std::vector<flow_event> told = rig.events();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].src.words_be[3], to_abi(w.spoofed).words_be[3]) << "who it claimed to be";
+  EXPECT_EQ(told[0].dst.words_be[3], to_abi(w.gateway).words_be[3]);
 }
 
 TEST_F(Arps, TheAnswerToTheHostPasses) {

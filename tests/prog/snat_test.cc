@@ -52,6 +52,39 @@ TEST_P(Snat, AnEchoIdIsTranslatedThereAndBack) {
   EXPECT_EQ(read_frame(back.out).dst, w.pod_a);
 }
 
+TEST_P(Snat, S15_AnEchoIdThatTheNodeUsesItselfIsGivenBack) {
+  const Seen out = read_frame(out_from_a(sent(echo_request(is_v6, 7))).out);
+  const Outcome own = rig.run(
+      Program::kUplinkEgress,
+      frame(kFromWire, Ip{.src = w.node, .dst = w.outside}, echo_request(is_v6, out.icmp_id)),
+      devices.uplink);
+  const Outcome nodes = from_wire(answer(echo_reply(is_v6, out.icmp_id)));
+  const Seen moved = read_frame(out_from_a(sent(echo_request(is_v6, 7))).out);
+  const Outcome pods = from_wire(answer(echo_reply(is_v6, moved.icmp_id)));
+
+  EXPECT_EQ(own.verdict, kNext);
+  EXPECT_EQ(nodes.verdict, kNext);
+  EXPECT_EQ(read_frame(nodes.out).dst, w.node);
+  EXPECT_EQ(read_frame(pods.out).icmp_id, 7);
+  EXPECT_EQ(translations(), 1U);
+}
+
+TEST_P(Snat, WhatElseTheNodeSendsTakesNoTranslationAway) {
+  const Ip own = {.src = w.node, .dst = w.outside};
+  const Seen ping = read_frame(out_from_a(sent(echo_request(is_v6, 7))).out);
+  const Seen query = read_frame(out_from_a(sent(Udp{.sport = 1000, .dport = 53})).out);
+  const Transport others[] = {echo_request(is_v6, static_cast<uint16_t>(ping.icmp_id + 1)),
+                              echo_reply(is_v6, ping.icmp_id),
+                              Udp{.sport = query.sport, .dport = 53}};
+
+  for (const Transport& one : others) {
+    EXPECT_EQ(rig.run(Program::kUplinkEgress, frame(kFromWire, own, one), devices.uplink).verdict,
+              kNext);
+  }
+
+  EXPECT_EQ(translations(), 2U);
+}
+
 TEST_P(Snat, AUdpAnswerFindsThePod) {
   const Seen out = read_frame(out_from_a(sent(Udp{.sport = 1000, .dport = 53})).out);
   const Outcome back = from_wire(answer(Udp{.sport = 53, .dport = out.sport}));
