@@ -12,6 +12,7 @@ from machine import cgroup_roots, start_time, wait_for
 NODES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "nodes")
 SCRIPT = f"""
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {NODES!r})
 from nodes import Lab
 lab = Lab("a")

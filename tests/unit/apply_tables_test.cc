@@ -88,8 +88,9 @@ TEST_F(ApplyTest, TranslationsDieWithTheirFlowsAndOrphansToo) {
   EXPECT_EQ(counts.ct_removed, 1U);
   EXPECT_EQ(counts.nat_removed, 1U);
   std::vector<uint16_t> left;
-  for (const auto& [key, row] : *datapath->reader().translations())
-    left.push_back(key.node_port_be);
+  const auto rows = datapath->reader().translations();
+  ASSERT_TRUE(rows);
+  for (const auto& [key, row] : *rows) left.push_back(key.node_port_be);
   std::sort(left.begin(), left.end());
   EXPECT_EQ(left, (std::vector<uint16_t>{2, 4}));
 }
