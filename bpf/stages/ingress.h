@@ -87,10 +87,10 @@ static __stage int ingress__open(struct __sk_buff *skb, struct packet *pkt, stru
 	ends.hook = in->hook;
 	ends.opener_identity = from->identity;
 	ends.replier_identity = ep->identity;
-	ends.opener_ifindex = from->flags & ADDRESS_LOCAL_POD ? from->ifindex : 0;
 	ends.replier_ifindex = in->pod_ifindex;
 	ends.policy_revision = node->policy_revision;
-	ends.flags = from->flags & ADDRESS_THIS_NODE ? CT_HOST : 0;
+	/* What the stack has sent may carry another destination than it came with: the stack alone can turn the answer back. */
+	ends.flags = in->from_outside ? 0 : CT_HOST;
 	return ct__create(skb, pkt, &ends, flow);
 }
 

@@ -10,6 +10,21 @@
 #include "bpf/stages/rewrite.h"
 #include "bpf/maps/endpoint.h"
 
+/* The kernel's own conntrack, where it has it (6.0 on) and shows it to us: weak, or no program would load without. */
+struct nf_conn { /* only named; without a body libbpf would not find the function that returns it */
+	__u8 unused;
+};
+struct kernel_ct_options { /* of struct bpf_ct_opts, as long as it was before 6.10: later kernels take both */
+	__s32 netns_id;
+	__s32 error;
+	__u8 l4proto;
+	__u8 dir;
+	__u8 reserved[2];
+};
+extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
+					 struct kernel_ct_options *options, __u32 options__sz) __ksym __weak;
+extern void bpf_ct_release(struct nf_conn *conn) __ksym __weak;
+
 /* State of the search for a free port. */
 struct snat_search {
 	struct __sk_buff *skb;
@@ -25,8 +40,23 @@ struct snat_search {
 	__u8 pad[2];
 };
 
-/* A socket of the host that would take the answer, connected or listening. */
-static __always_inline bool snat__is_host_socket(struct snat_search *search)
+/* A flow that the kernel translates itself, or that a container beside us has with the node's address. */
+static __always_inline bool snat__is_kernel_flow(struct snat_search *search, struct bpf_sock_tuple *tuple, __u32 size)
+{
+	struct kernel_ct_options options = { .netns_id = BPF_F_CURRENT_NETNS, .l4proto = search->key.proto };
+	struct nf_conn *conn;
+
+	if (!bpf_ksym_exists(bpf_skb_ct_lookup) || !bpf_ksym_exists(bpf_ct_release))
+		return false;
+	conn = bpf_skb_ct_lookup(search->skb, tuple, size, &options, sizeof(options));
+	if (!conn)
+		return false;
+	bpf_ct_release(conn);
+	return true;
+}
+
+/* Somebody on the host would take the answer: a socket, connected or listening, or what the kernel translates. */
+static __always_inline bool snat__is_taken(struct snat_search *search)
 {
 	const struct nat_key *key = &search->key;
 	struct bpf_sock_tuple tuple = {};
@@ -52,7 +82,7 @@ static __always_inline bool snat__is_host_socket(struct snat_search *search)
 	else
 		return false;
 	if (!sk)
-		return false;
+		return snat__is_kernel_flow(search, &tuple, size);
 	bpf_sk_release(sk);
 	return true;
 }
@@ -65,7 +95,7 @@ static long snat__try(__u32 turn __attribute__((unused)), struct snat_search *se
 	if (search->has_port) {
 		search->key.node_port_be = bpf_htons(search->first + search->next);
 		search->next = (search->next + 1) % search->range;
-		if (snat__is_host_socket(search))
+		if (snat__is_taken(search))
 			return 0;
 	}
 	rc = bpf_map_update_elem(&sl_nat, &search->key, &search->row, BPF_NOEXIST);

@@ -28,6 +28,15 @@ TEST_P(IcmpErrors, S18_AnErrorGoesToTheSenderOfThePacketItQuotes) {
   EXPECT_EQ(read_frame(outcome.out).dst_mac, kPodMacA);
 }
 
+TEST_P(IcmpErrors, P19_ATooBigReachesAnIsolatedPod) {
+  const Bytes quote = sent_to(w.native, Udp{7, 53});
+  isolate(devices.pod_a, ENDPOINT_ISOLATED_INGRESS);
+  isolate(devices.pod_a, ENDPOINT_ISOLATED_EGRESS);
+  bump_policy_revision();
+
+  EXPECT_EQ(from_wire(error(w.native, w.pod_a, quote)).verdict, kRedirect);
+}
+
 TEST_P(IcmpErrors, S18_AnErrorToAPodAboutAnothersPacketIsDropped) {
   const Bytes quote = sent_to(w.native, Udp{7, 53});
 

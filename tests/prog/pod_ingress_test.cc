@@ -83,6 +83,16 @@ TEST_P(PodIngress, ANewRevisionDecidesAnOpenFlowAgain) {
               DROP_POLICY_DENY);
 }
 
+TEST_P(PodIngress, N8_AnAnswerGoesBackThroughTheStackThatSentTheQuestion) {
+  for (const Address& src : {w.outside, w.native, w.tunnelled, w.pod_b, w.node}) {
+    EXPECT_EQ(to_a(to(src, w.pod_a, Tcp{.sport = 5, .dport = 80})).verdict, kNext);
+    const Outcome answer = from_a(frame(kFromA, Ip{.src = w.pod_a, .dst = src},
+                                        Tcp{.sport = 80, .dport = 5, .flags = kSyn | kAck}));
+    EXPECT_EQ(answer.verdict, kNext);
+    EXPECT_EQ(answer.mark, 0U);
+  }
+}
+
 TEST_P(PodIngress, FragmentsOfOneDatagramAreOneFlow) {
   const std::vector<Bytes> parts = fragments(to(w.node, w.pod_a, Udp{5, 6, Bytes(64)}), 32, 3);
 
