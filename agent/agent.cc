@@ -36,7 +36,10 @@ void Agent::take_intent(Intent intent, const std::vector<SourceProblem>& problem
     spdlog::warn("{}", saved.error().message());
   const NodeIntent* self = find_node(intent, config_.node.node_name);
   std::string wrong;
-  if (self == nullptr) {
+  if (self == nullptr && !problems.empty()) {
+    wrong = to_string(problems.front()) + "; until that is mended there is no Node named \"" +
+            config_.node.node_name + '"';
+  } else if (self == nullptr) {
     wrong = "no Node named \"" + config_.node.node_name +
             "\": add its manifest with spec.podCIDRs, or set nodeName";
   } else if (self->pod_cidrs.empty()) {

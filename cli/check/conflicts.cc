@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <sstream>
 
 #include "cli/check/check.h"
@@ -132,15 +133,30 @@ void check_devices(const CheckPlaces& places, Results& results) {
   }
 }
 
+// Whether a process has one of these sockets open ("socket:[4711]"). A tunnel device's socket is
+// the kernel's own: it may have an inode too, but nobody has it open.
+bool is_open(const CheckPlaces& places, const std::set<std::string>& sockets) {
+  for (const std::string& process : names_in(places.proc)) {
+    if (process.find_first_not_of("0123456789") != std::string::npos) continue;
+    const fs::path folder = fs::path(places.proc) / process / "fd";
+    for (const std::string& fd : names_in(folder)) {
+      std::error_code error;
+      if (sockets.contains(fs::read_symlink(folder / fd, error).string())) return true;
+    }
+  }
+  return false;
+}
+
 struct UdpHolder {
   bool taken = false;
-  bool by_kernel = false;  // a tunnel device: its socket has no inode
+  bool by_kernel = false;
 };
 
 // Grammar: udp = title line, then "sl: ADDRESS:PORT remote state queue timer retransmit uid timeout
 // inode ...".
 UdpHolder udp_holder(const CheckPlaces& places, uint16_t port) {
   UdpHolder holder;
+  std::set<std::string> sockets;
   for (const char* family : {"/net/udp", "/net/udp6"}) {
     std::ifstream file(places.proc + family);
     std::string line;
@@ -155,9 +171,10 @@ UdpHolder udp_holder(const CheckPlaces& places, uint16_t port) {
       std::istringstream(all[1].substr(colon + 1)) >> std::hex >> local;
       if (colon == std::string::npos || local != port) continue;
       holder.taken = true;
-      holder.by_kernel = holder.by_kernel || all[9] == "0";
+      sockets.insert("socket:[" + all[9] + "]");
     }
   }
+  holder.by_kernel = holder.taken && !is_open(places, sockets);
   return holder;
 }
 

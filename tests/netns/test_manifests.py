@@ -99,3 +99,22 @@ def test_empty_folder_is_no_reason_to_end(make_lab):
     assert not node.status()["ready"]
     lab.publish_nodes()
     node.wait_ready()
+
+
+def test_first_start_over_a_broken_manifest_says_where(make_lab):
+    """Nothing was ever good: what is wrong is the manifest, not that a Node is missing."""
+    lab = make_lab("a", publish=False)
+    node = lab.nodes[0]
+    with open(os.path.join(lab.manifests, "nodes.yaml"), "w") as out:
+        out.write("kind: Node\nmetadata:\n  name: n1\n bad: [\n")
+    node.start_agent(wait=False)
+    wait_for(lambda: node.cli("status", check=False).stdout, 5, "an answer")
+    intent = next(c for c in node.status()["conditions"] if c["name"] == "intent")
+    assert not intent["ok"] and "nodes.yaml:4:" in intent["message"] and "n1" in intent["message"]
+
+
+def test_a_file_is_no_folder_of_manifests(make_lab):
+    node = make_lab("a").nodes[0]
+    node.lab.manifests = "/etc/hostname"
+    done = node.exec(node.agent_argv(), check=False, timeout=20)
+    assert done.returncode == 1 and "/etc/hostname is not a folder" in done.stderr

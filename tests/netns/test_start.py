@@ -128,6 +128,16 @@ def test_status_says_that_all_is_well(cluster):
         assert node.cli("status").returncode == 0
 
 
+def test_check_finds_nothing_to_mend_on_a_ready_node(cluster):
+    for node in cluster.lab.nodes:
+        results = node.cli_json("check")["results"]
+        assert [each for each in results if each["level"] == "fail"] == []
+        overlay = node.exec("ip link show sluice_vxlan", check=False).returncode == 0
+        port = next(each for each in results if each["name"] == "UDP 8472")
+        assert port["found"] == ("held by sluice_vxlan" if overlay else "free")
+    assert any(node.exec("ip link show sluice_vxlan", check=False).returncode == 0 for node in cluster.lab.nodes)
+
+
 def test_health_and_metrics_are_served(cluster):
     assert " 200 " in cluster.n1.http_get("/healthz").splitlines()[0]
     metrics = cluster.n1.http_get("/metrics")

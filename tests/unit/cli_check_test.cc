@@ -118,14 +118,15 @@ TEST_F(HostFolder, DevicesOfOthersAreNamedWithTheirOwner) {
 TEST_F(HostFolder, TheOverlayPortIsOursOrTaken) {
   const std::string title = "  sl  local_address rem_address   st ...\n";
   const std::string line = " 1: 00000000:2118 00000000:0000 07 0:0 0:0 0 0 0 ";
-  write("proc/net/udp", title + line + "0 2 0 0\n");
+  write("proc/net/udp", title + line + "4711 2 0 0\n");
   EXPECT_EQ(named(check_conflicts(places_), "UDP 8472").level, Level::kFail);
   EXPECT_THAT(named(check_conflicts(places_), "UDP 8472").found, HasSubstr("tunnel device"));
 
   device("sluice_vxlan");
   EXPECT_EQ(named(check_conflicts(places_), "UDP 8472").level, Level::kOk);
 
-  write("proc/net/udp", title + line + "4711 2 0 0\n");
+  std::filesystem::create_directories(places_.proc + "/77/fd");
+  std::filesystem::create_symlink("socket:[4711]", places_.proc + "/77/fd/3");
   EXPECT_THAT(named(check_conflicts(places_), "UDP 8472").found, HasSubstr("a process"));
 }
 

@@ -64,6 +64,17 @@ TEST(ParseDocuments, BytesThatAreNoTextAreReportedAsText) {
   }
 }
 
+TEST(ParseDocuments, AMergeOfMappingsIsReportedAndItsObjectLeftOut) {
+  const auto parsed = parse_documents(
+      "a.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {<<: {namespace: demo}, name: one}\n---\n" +
+                    pod_text("two"));
+
+  EXPECT_THAT(texts(parsed.problems),
+              ElementsAre("a.yaml:3:12: Pod default/one: metadata.<<: merging mappings is not "
+                          "supported: write the fields out"));
+  EXPECT_THAT(names(parsed.objects), ElementsAre("two"));
+}
+
 TEST(ParseDocuments, AKeyThatIsGivenTwiceIsReportedAndItsObjectLeftOut) {
   const auto parsed = parse_documents(
       "a.yaml", pod_text("one", "spec:\n  nodeName: n1\n  nodeName: n2\n") + pod_text("two"));

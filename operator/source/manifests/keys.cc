@@ -35,7 +35,7 @@ class KeyReader final : public YAML::EventHandler {
   }
   void OnMapEnd() override { close(); }
 
-  std::vector<RepeatedKey> take() { return std::move(repeated_); }
+  std::vector<KeyProblem> take() { return std::move(problems_); }
 
  private:
   struct Level {
@@ -50,10 +50,15 @@ class KeyReader final : public YAML::EventHandler {
 
   void take_key(const YAML::Mark& mark, const std::string& key) {
     open_.back().key = key;
-    if (open_.back().keys.insert(key).second) return;
-    repeated_.push_back({.line = static_cast<uint32_t>(mark.line + 1),
+    if (!open_.back().keys.insert(key).second) report(mark, "is given twice");
+    if (key == "<<") report(mark, "merging mappings is not supported: write the fields out");
+  }
+
+  void report(const YAML::Mark& mark, std::string what) {
+    problems_.push_back({.line = static_cast<uint32_t>(mark.line + 1),
                          .column = static_cast<uint32_t>(mark.column + 1),
-                         .path = path()});
+                         .path = path(),
+                         .what = std::move(what)});
   }
 
   std::string path() const {
@@ -81,12 +86,12 @@ class KeyReader final : public YAML::EventHandler {
   }
 
   std::vector<Level> open_;
-  std::vector<RepeatedKey> repeated_;
+  std::vector<KeyProblem> problems_;
 };
 
 }  // namespace
 
-std::vector<RepeatedKey> repeated_keys(const std::string& text) {
+std::vector<KeyProblem> key_problems(const std::string& text) {
   // yaml-cpp 0.7 finds one document after the other in a text like "," without ever moving on. No
   // text has more documents than lines: one that seems to have is refused before it is read for
   // good.

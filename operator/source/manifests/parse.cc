@@ -54,8 +54,8 @@ class Parser {
   Parser(std::string_view file_name, ParsedFile& out) : file_name_(file_name), out_(out) {}
 
   void take(const YAML::Node& root, bool in_list);
-  // After all documents: what is given twice belongs to the last object that starts before it.
-  void take_repeated(const RepeatedKey& key);
+  // After all documents: the key belongs to the last object that starts before it.
+  void take_key_problem(const KeyProblem& key);
 
  private:
   using Key = std::tuple<std::string, std::string, std::string>;  // kind, namespace, name
@@ -126,7 +126,7 @@ void Parser::take_other(ObjectReader& reader, const std::string& api_version,
   out_.incomplete = true;
 }
 
-void Parser::take_repeated(const RepeatedKey& key) {
+void Parser::take_key_problem(const KeyProblem& key) {
   const auto starts_after = [&](const Place& place) {
     return std::pair(place.origin.line, place.origin.column) > std::pair(key.line, key.column);
   };
@@ -140,7 +140,7 @@ void Parser::take_repeated(const RepeatedKey& key) {
                            .namespace_name = owner.namespace_name,
                            .name = owner.name,
                            .field = key.path,
-                           .what = "is given twice"});
+                           .what = key.what});
   if (owner.kind.empty()) out_.incomplete = true;
   const auto is_owner = [&](const auto& object) { return object.origin == owner.origin; };
   std::erase_if(out_.objects.nodes, is_owner);
@@ -288,10 +288,10 @@ ParsedFile parse_documents(std::string_view file_name, std::string_view text) {
   ParsedFile out;
   Parser parser(file_name, out);
   try {
-    const auto repeated = repeated_keys(std::string(text));
+    const auto problems = key_problems(std::string(text));
     for (const YAML::Node& document : YAML::LoadAll(std::string(text)))
       parser.take(document, false);
-    for (const RepeatedKey& key : repeated) parser.take_repeated(key);
+    for (const KeyProblem& key : problems) parser.take_key_problem(key);
   } catch (const YAML::Exception& error) {
     report_syntax(file_name, error, out);
   }

@@ -94,6 +94,9 @@ Status ManifestSource::Watch::start() {
   Fd fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!fd.valid()) return fail(from_errno("watch manifests in " + folder_ + ": inotify_init1"));
   const std::filesystem::path path(folder_);
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored))
+    return fail(ErrorCode::kInvalid, folder_ + " is not a folder of manifests");
   folder_name_ = path.filename().string();
   const std::string parent = path.has_parent_path() ? path.parent_path().string() : ".";
   parent_watch_ = inotify_add_watch(fd.get(), parent.c_str(), kParentEvents);
