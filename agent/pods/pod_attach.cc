@@ -157,7 +157,7 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
 
 PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns) {
   const PodMtu mtu = mtu_of(endpoint, mtu_);
-  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu);
+  const Result<uint32_t> ifindex = create_pod_link(*host_, endpoint, netns, mtu, ranges_);
   if (!ifindex) {
     const auto code = ifindex.error().code == ErrorCode::kExists ? cni::v1::CNI_INTERFACE_EXISTS
                                                                  : cni::v1::CNI_KERNEL_REFUSED;

@@ -46,6 +46,25 @@ std::vector<RouteInfo> pod_routes(const LocalEndpoint& endpoint, uint32_t ifinde
   return routes;
 }
 
+// To pods of the same node no header is added: where the default routes leave room for one, packets
+// between them may still be as large as the device takes (N7).
+std::vector<RouteInfo> near_routes(const LocalEndpoint& endpoint, uint32_t ifindex, PodMtu mtu,
+                                   std::span<const Prefix> node_ranges) {
+  std::vector<RouteInfo> routes;
+  if (mtu.route == 0 || mtu.route >= mtu.device) return routes;
+  for (const Prefix& range : node_ranges) {
+    const bool ipv4 = range.is_ipv4();
+    if (ipv4 ? !endpoint.ipv4 : !endpoint.ipv6) continue;
+    RouteInfo route;
+    route.destination = range;
+    route.ifindex = ifindex;
+    route.via = gateway(ipv4);
+    route.onlink = true;
+    routes.push_back(route);
+  }
+  return routes;
+}
+
 Status write_sysctl(const std::string& path, std::string_view value) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return fail(from_errno("open " + path));
@@ -78,7 +97,8 @@ Status add_pod_route(Netlink& pod, RouteInfo route) {
   return pod.add_route(route);
 }
 
-Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu mtu) {
+Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu mtu,
+                          std::span<const Prefix> node_ranges) {
   Result<Netlink> pod = Netlink::open_in(netns.fd.get());
   if (!pod) return fail(pod.error());
   const auto link = pod->link(endpoint.ifname);
@@ -98,6 +118,9 @@ Status configure_pod_side(const LocalEndpoint& endpoint, const Netns& netns, Pod
   }
   if (Status up = pod->set_link_up(link->ifindex); !up) return up;
   for (const RouteInfo& route : pod_routes(endpoint, link->ifindex, mtu.route)) {
+    if (Status added = add_pod_route(*pod, route); !added) return added;
+  }
+  for (const RouteInfo& route : near_routes(endpoint, link->ifindex, mtu, node_ranges)) {
     if (Status added = add_pod_route(*pod, route); !added) return added;
   }
   return {};
@@ -251,7 +274,7 @@ PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node) {
 }
 
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
-                                 PodMtu mtu) {
+                                 PodMtu mtu, std::span<const Prefix> node_ranges) {
   const auto alias = endpoint_alias(endpoint);
   if (!alias) {
     return fail(ErrorCode::kInvalid, "network name '" + endpoint.network + "' and container id '" +
@@ -265,7 +288,7 @@ Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, c
 
   const auto link = host.link(endpoint.host_device);
   if (!link) return fail(link.error());
-  Status done = configure_pod_side(endpoint, netns, mtu);
+  Status done = configure_pod_side(endpoint, netns, mtu, node_ranges);
   if (done) done = host.set_link_up(link->ifindex);
   if (done) return link->ifindex;
   Error error = done.error();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,9 @@ PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node);
 // routes (behind those that the pod has already by another interface), brings both ends and the
 // pod's loopback up. Returns the index of the host's end. On failure nothing stays. kExists: the
 // host's end or the interface in the pod is there already.
+// node_ranges: what pods of this node have their addresses from; reached with the device's own MTU.
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
-                                 PodMtu mtu);
+                                 PodMtu mtu, std::span<const Prefix> node_ranges);
 
 // Everything about the pair that is not as create_pod_link left it, one sentence each; empty:
 // intact.

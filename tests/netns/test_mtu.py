@@ -41,11 +41,18 @@ def test_native_pods_use_the_whole_link_N12(make_lab, family):
 
 
 @pytest.mark.parametrize("family", ["v4", "v6"])
-@pytest.mark.parametrize("path", ["same-node", "native", "vxlan", "outside"])
+@pytest.mark.parametrize("path", ["native", "vxlan", "outside"])
 def test_overlay_leaves_room_for_its_headers_N12(cluster, path, family):
     assert default_route_mtu(cluster.a, family) == 1450
     assert fits(cluster.a, address_of(cluster.peer(path), family), family, 1450)
     assert not fits(cluster.a, address_of(cluster.peer(path), family), family, 1451)
+
+
+@pytest.mark.parametrize("family", ["v4", "v6"])
+def test_pods_of_one_node_use_the_whole_device_beside_an_overlay_N7(cluster, family):
+    assert device_mtu(cluster.a) == 1500 and default_route_mtu(cluster.a, family) == 1450
+    assert fits(cluster.a, address_of(cluster.peer("same-node"), family), family, 1500)
+    assert not fits(cluster.a, address_of(cluster.peer("same-node"), family), family, 1501)
 
 
 def test_pods_follow_the_uplinks_mtu(make_lab):
