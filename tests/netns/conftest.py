@@ -138,7 +138,7 @@ class Cluster:
     def peer(self, path):
         """The machine or pod at the far end of `path` as pod a sees it."""
         return {"same-node": self.b, "native": self.c, "vxlan": self.d, "outside": self.outside,
-                "own-node": self.n1, "other-node": self.n2}[path]
+                "own-node": self.n1, "other-node": self.n2, "node-off-subnet": self.n3}[path]
 
 
 def open_cluster(config=None):
