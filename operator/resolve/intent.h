@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/ip/ip.h"
@@ -35,6 +36,8 @@ struct PodIntent {
 
   bool operator==(const PodIntent&) const = default;
 };
+
+using PodKey = std::pair<std::string, std::string>;  // namespace, name; what pods are sorted by
 
 // Complete: what is not in it is gone. Sorted by name, so that equal intents are equal values.
 struct Intent {

@@ -3,87 +3,33 @@
 #include "operator/resolve/resolve.h"
 
 #include <algorithm>
-#include <tuple>
+#include <utility>
 
 namespace sluice {
 namespace {
 
-struct Claim {
-  Prefix cidr;
-  std::string node;
-};
-
-// Pod CIDRs that were granted so far. CIDRs in it never overlap, so only two neighbours of a new
-// one can.
-class CidrTable {
- public:
-  const Claim* overlapping(const Prefix& cidr) const {
-    const auto after = claims_.lower_bound(cidr.address);
-    if (after != claims_.end() && overlaps(after->second.cidr, cidr)) return &after->second;
-    if (after != claims_.begin() && overlaps(std::prev(after)->second.cidr, cidr))
-      return &std::prev(after)->second;
-    return nullptr;
-  }
-  void add(Claim claim) { claims_.emplace(claim.cidr.address, std::move(claim)); }
-
- private:
-  std::map<Address, Claim> claims_;
-};
-
-class Resolver {
- public:
-  Resolution run(const Objects& objects);
-
- private:
-  NodeIntent resolve_node(const NodeObject& node);
-  PodIntent resolve_pod(const PodObject& pod);
-
-  CidrTable cidrs_;
-  std::map<Address, std::string> node_addresses_;  // -> node
-  std::map<Address, std::string> pod_addresses_;   // -> namespace/name
-  std::set<std::string> selector_keys_;            // none: no kind that selects pods is read yet
-  std::vector<SourceProblem> problems_;
-};
-
-std::string cidr_field(size_t index) {
-  return "spec.podCIDRs[" + std::to_string(index) + "]";
+std::string text_of(const PodKey& key) {
+  return key.first + "/" + key.second;
 }
 
-NodeIntent Resolver::resolve_node(const NodeObject& node) {
-  NodeIntent intent{.name = node.name};
-  const auto problem = [&](std::string field, std::string what) {
-    problems_.push_back({.origin = node.origin,
-                         .kind = "Node",
-                         .namespace_name = "",
-                         .name = node.name,
-                         .field = std::move(field),
-                         .what = std::move(what)});
-  };
+SourceProblem problem_of(const NodeObject& node, std::string field, std::string what) {
+  return {.origin = node.origin,
+          .kind = "Node",
+          .namespace_name = "",
+          .name = node.name,
+          .field = std::move(field),
+          .what = std::move(what)};
+}
+
+// One of each family can be used for routing: the first.
+std::vector<Address> claimed_addresses(const NodeObject& node) {
+  std::vector<Address> claimed;
   bool have_ipv4 = false;
   bool have_ipv6 = false;
   for (const Address& address : node.internal_addresses) {
-    if (std::exchange(address.is_ipv4() ? have_ipv4 : have_ipv6, true)) continue;
-    const auto [owner, is_new] = node_addresses_.emplace(address, node.name);
-    if (is_new) {
-      intent.addresses.push_back(address);
-    } else {
-      problem("status.addresses", to_string(address) + " is the InternalIP of node " +
-                                      owner->second + " too; node " + owner->second + " keeps it");
-    }
+    if (!std::exchange(address.is_ipv4() ? have_ipv4 : have_ipv6, true)) claimed.push_back(address);
   }
-  for (size_t i = 0; i < node.pod_cidrs.size(); ++i) {
-    const Prefix& cidr = node.pod_cidrs[i];
-    if (const Claim* other = cidrs_.overlapping(cidr)) {
-      problem(cidr_field(i), to_string(cidr) + " of node " + node.name + " overlaps " +
-                                 to_string(other->cidr) + " of node " + other->node + "; node " +
-                                 other->node + " keeps its range, " + to_string(cidr) +
-                                 " is not used");
-      continue;
-    }
-    cidrs_.add({.cidr = cidr, .node = node.name});
-    intent.pod_cidrs.push_back(cidr);
-  }
-  return intent;
+  return claimed;
 }
 
 // A ReplicaSet that a Deployment made is called "<deployment>-<pod-template-hash>".
@@ -98,7 +44,7 @@ void set_workload(const PodObject& pod, PodIntent& intent) {
   intent.workload_name.resize(pod.owner_name.size() - end.size());
 }
 
-PodIntent Resolver::resolve_pod(const PodObject& pod) {
+PodIntent wanted_intent(const PodObject& pod, const std::set<std::string>& selector_keys) {
   PodIntent intent{.namespace_name = pod.namespace_name,
                    .name = pod.name,
                    .uid = pod.uid,
@@ -106,58 +52,214 @@ PodIntent Resolver::resolve_pod(const PodObject& pod) {
                    .host_network = pod.host_network,
                    .addresses = {},
                    .labels = pod.labels,
-                   .identity = identity_name(pod.namespace_name, pod.labels, selector_keys_),
+                   .identity = identity_name(pod.namespace_name, pod.labels, selector_keys),
                    .workload_kind = {},
                    .workload_name = {}};
+  if (!pod.finished) intent.addresses = pod.addresses;
   set_workload(pod, intent);
-  if (pod.finished) return intent;
-  for (const Address& address : pod.addresses) {
-    const std::string name = pod.namespace_name + "/" + pod.name;
-    // Pods of the host's network all have their node's address.
-    const auto [owner, is_new] = pod.host_network ? std::pair(pod_addresses_.end(), true)
-                                                  : pod_addresses_.emplace(address, name);
-    if (is_new) {
-      intent.addresses.push_back(address);
-    } else {
-      problems_.push_back({.origin = pod.origin,
-                           .kind = "Pod",
-                           .namespace_name = pod.namespace_name,
-                           .name = pod.name,
-                           .field = "status.podIPs",
-                           .what = to_string(address) + " is an address of pod " + owner->second +
-                                   " too; pod " + owner->second + " keeps it"});
-    }
-  }
   return intent;
 }
 
-template <class T, class Less>
-std::vector<const T*> sorted(const std::vector<T>& objects, const Less& less) {
-  std::vector<const T*> pointers;
-  pointers.reserve(objects.size());
-  for (const T& object : objects) pointers.push_back(&object);
-  std::sort(pointers.begin(), pointers.end(), [&](const T* a, const T* b) { return less(*a, *b); });
-  return pointers;
-}
-
-Resolution Resolver::run(const Objects& objects) {
-  Intent intent;
-  for (const NodeObject* node :
-       sorted(objects.nodes, [](const auto& a, const auto& b) { return a.name < b.name; })) {
-    intent.nodes.push_back(resolve_node(*node));
+// What `before` remembers against what `now` holds, key by key.
+template <class Key, class Intent, class Entries>
+void compare(const std::map<Key, std::shared_ptr<const Intent>>& before, Entries& now,
+             std::vector<std::shared_ptr<const Intent>>& changed, std::vector<Key>& removed) {
+  for (const auto& [key, old] : before) {
+    const auto entry = now.find(key);
+    if (entry == now.end()) {
+      if (old) removed.push_back(key);
+    } else if (!old || *old != *entry->second.intent) {
+      changed.push_back(entry->second.intent);
+    } else {
+      entry->second.intent = old;
+    }
   }
-  const auto by_name = [](const PodObject& a, const PodObject& b) {
-    return std::tie(a.namespace_name, a.name) < std::tie(b.namespace_name, b.name);
-  };
-  for (const PodObject* pod : sorted(objects.pods, by_name))
-    intent.pods.push_back(resolve_pod(*pod));
-  return {.intent = std::move(intent), .problems = std::move(problems_)};
 }
 
 }  // namespace
 
+// One call of apply: what has to be decided, and what each touched object was before.
+struct Resolver::Round {
+  std::set<std::string> nodes;
+  std::set<PodKey> pods;
+  std::map<std::string, std::shared_ptr<const NodeIntent>> nodes_before;
+  std::map<PodKey, std::shared_ptr<const PodIntent>> pods_before;
+};
+
+IntentDelta Resolver::apply(std::span<const ObjectChange> changes) {
+  Round round;
+  for (const ObjectChange& change : changes) {
+    if (const auto* node = std::get_if<NodeObject>(&change.object)) {
+      take(*node, change.removed, round);
+    } else if (const auto* pod = std::get_if<PodObject>(&change.object)) {
+      take(*pod, change.removed, round);
+    }  // nothing selects by the labels of namespaces yet
+  }
+  // In the order of names: a node's ranges depend on those of nodes before it, and deciding one
+  // asks only for later ones.
+  while (!round.nodes.empty()) decide_node(round.nodes.extract(round.nodes.begin()).value(), round);
+  for (const PodKey& key : round.pods) decide_pod(key, round);
+
+  IntentDelta delta;
+  compare(round.nodes_before, nodes_, delta.nodes, delta.removed_nodes);
+  compare(round.pods_before, pods_, delta.pods, delta.removed_pods);
+  return delta;
+}
+
+void Resolver::take(const NodeObject& node, bool removed, Round& round) {
+  const auto known = nodes_.find(node.name);
+  if (known == nodes_.end() && removed) return;
+  round.nodes_before.try_emplace(node.name, known == nodes_.end() ? nullptr : known->second.intent);
+  if (known != nodes_.end()) claim(known->second, false, round);
+  if (removed) {
+    nodes_.erase(known);
+    return;
+  }
+  Node& entry = nodes_[node.name];
+  entry.object = node;
+  claim(entry, true, round);
+  round.nodes.insert(node.name);
+}
+
+void Resolver::claim(const Node& node, bool wanted, Round& round) {
+  const NodeObject& object = node.object;
+  for (const Address& address : claimed_addresses(object)) {
+    wanted ? node_addresses_.add(address, object.name, round.nodes)
+           : node_addresses_.remove(address, object.name, round.nodes);
+  }
+  for (size_t i = 0; i < object.pod_cidrs.size(); ++i) {
+    wanted ? cidrs_.add(object.pod_cidrs[i], {object.name, i})
+           : cidrs_.remove(object.pod_cidrs[i], {object.name, i}, round.nodes);
+  }
+}
+
+void Resolver::decide_node(const std::string& name, Round& round) {
+  const auto found = nodes_.find(name);
+  if (found == nodes_.end()) return;
+  Node& node = found->second;
+  round.nodes_before.try_emplace(name, node.intent);
+  auto intent = std::make_shared<NodeIntent>();
+  intent->name = name;
+  node.problems.clear();
+  for (const Address& address : claimed_addresses(node.object)) {
+    const std::string owner = node_addresses_.owner(address);
+    if (owner == name) {
+      intent->addresses.push_back(address);
+      continue;
+    }
+    node.problems.push_back(problem_of(node.object, "status.addresses",
+                                       to_string(address) + " is the InternalIP of node " + owner +
+                                           " too; node " + owner + " keeps it"));
+  }
+  for (size_t i = 0; i < node.object.pod_cidrs.size(); ++i) {
+    const Prefix& cidr = node.object.pod_cidrs[i];
+    const auto other = cidrs_.decide(cidr, {name, i}, round.nodes);
+    if (!other) {
+      intent->pod_cidrs.push_back(cidr);
+      continue;
+    }
+    node.problems.push_back(problem_of(node.object, "spec.podCIDRs[" + std::to_string(i) + "]",
+                                       to_string(cidr) + " of node " + name + " overlaps " +
+                                           to_string(other->cidr) + " of node " + other->node +
+                                           "; node " + other->node + " keeps its range, " +
+                                           to_string(cidr) + " is not used"));
+  }
+  node.intent = std::move(intent);
+}
+
+void Resolver::take(const PodObject& pod, bool removed, Round& round) {
+  const PodKey key{pod.namespace_name, pod.name};
+  const auto known = pods_.find(key);
+  if (known == pods_.end() && removed) return;
+  round.pods_before.try_emplace(key, known == pods_.end() ? nullptr : known->second.intent);
+  if (known != pods_.end()) claim(key, known->second, false, round);
+  if (removed) {
+    pods_.erase(known);
+    pod_problems_.erase(key);
+    return;
+  }
+  Pod& entry = pods_[key];
+  entry.wanted = std::make_shared<const PodIntent>(wanted_intent(pod, selector_keys_));
+  entry.origin = pod.origin;
+  claim(key, entry, true, round);
+  round.pods.insert(key);
+}
+
+void Resolver::claim(const PodKey& key, const Pod& pod, bool wanted, Round& round) {
+  // Pods of the host's network all have their node's address.
+  if (pod.wanted->host_network) return;
+  for (const Address& address : pod.wanted->addresses) {
+    wanted ? pod_addresses_.add(address, key, round.pods)
+           : pod_addresses_.remove(address, key, round.pods);
+  }
+}
+
+void Resolver::decide_pod(const PodKey& key, Round& round) {
+  const auto found = pods_.find(key);
+  if (found == pods_.end()) return;
+  Pod& pod = found->second;
+  round.pods_before.try_emplace(key, pod.intent);
+  std::vector<SourceProblem> problems;
+  auto addresses = granted(key, pod, problems);
+  if (problems.empty()) {
+    pod.intent = pod.wanted;
+    pod_problems_.erase(key);
+    return;
+  }
+  auto intent = std::make_shared<PodIntent>(*pod.wanted);
+  intent->addresses = std::move(addresses);
+  pod.intent = std::move(intent);
+  pod_problems_[key] = std::move(problems);
+}
+
+std::vector<Address> Resolver::granted(const PodKey& key, const Pod& pod,
+                                       std::vector<SourceProblem>& problems) const {
+  if (pod.wanted->host_network) return pod.wanted->addresses;
+  std::vector<Address> own;
+  for (const Address& address : pod.wanted->addresses) {
+    const PodKey owner = pod_addresses_.owner(address);
+    if (owner == key && std::find(own.begin(), own.end(), address) == own.end()) {
+      own.push_back(address);
+      continue;
+    }
+    problems.push_back({.origin = pod.origin,
+                        .kind = "Pod",
+                        .namespace_name = key.first,
+                        .name = key.second,
+                        .field = "status.podIPs",
+                        .what = to_string(address) + " is an address of pod " + text_of(owner) +
+                                " too; pod " + text_of(owner) + " keeps it"});
+  }
+  return own;
+}
+
+Intent Resolver::intent() const {
+  Intent intent;
+  intent.nodes.reserve(nodes_.size());
+  intent.pods.reserve(pods_.size());
+  for (const auto& [name, node] : nodes_) intent.nodes.push_back(*node.intent);
+  for (const auto& [key, pod] : pods_) intent.pods.push_back(*pod.intent);
+  return intent;
+}
+
+std::vector<SourceProblem> Resolver::problems() const {
+  std::vector<SourceProblem> all;
+  for (const auto& [name, node] : nodes_)
+    all.insert(all.end(), node.problems.begin(), node.problems.end());
+  for (const auto& [key, problems] : pod_problems_)
+    all.insert(all.end(), problems.begin(), problems.end());
+  return all;
+}
+
 Resolution resolve(const Objects& objects) {
-  return Resolver().run(objects);
+  std::vector<ObjectChange> changes;
+  changes.reserve(objects.nodes.size() + objects.pods.size());
+  for (const NodeObject& node : objects.nodes)
+    changes.push_back({.object = node, .removed = false});
+  for (const PodObject& pod : objects.pods) changes.push_back({.object = pod, .removed = false});
+  Resolver resolver;
+  (void)resolver.apply(changes);
+  return {.intent = resolver.intent(), .problems = resolver.problems()};
 }
 
 std::string identity_name(std::string_view namespace_name,

@@ -1,33 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
-// Objects of the cluster to what nodes need: pure and memoryless, the same for every order of the
-// input.
+// Objects of the cluster to what nodes need, change by change. The result depends on the objects
+// that there are, never on the order in which they came.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "operator/resolve/address_claims.h"
+#include "operator/resolve/cidr_claims.h"
 #include "operator/resolve/intent.h"
-#include "operator/source/objects.h"
+#include "operator/source/changes.h"
 
 namespace sluice {
 
-struct Resolution {
-  Intent intent{};  // revision 0: the caller counts
-  std::vector<SourceProblem> problems{};
+// What is another after some changes; in the order of the keys, and no key occurs twice.
+struct IntentDelta {
+  std::vector<std::shared_ptr<const NodeIntent>> nodes{};
+  std::vector<std::string> removed_nodes{};
+  std::vector<std::shared_ptr<const PodIntent>> pods{};
+  std::vector<PodKey> removed_pods{};
+
+  bool empty() const {
+    return nodes.empty() && removed_nodes.empty() && pods.empty() && removed_pods.empty();
+  }
 };
 
 // Where two objects claim the same thing, the one whose name sorts first keeps it and the other is
 // reported: pod CIDRs that overlap (between nodes and within one), InternalIPs of two nodes,
-// addresses of two pods. Thread: any; pure.
+// addresses of two pods. No clock, no I/O. Thread: one at a time.
+class Resolver {
+ public:
+  // Costs what the changes touch, not what there is. Removing what is not there changes nothing.
+  IntentDelta apply(std::span<const ObjectChange> changes);
+
+  Intent intent() const;  // all of it; revision 0: the caller counts
+  std::vector<SourceProblem> problems() const;
+
+ private:
+  struct Node {
+    NodeObject object;
+    std::shared_ptr<const NodeIntent> intent;
+    std::vector<SourceProblem> problems;
+  };
+  struct Pod {
+    std::shared_ptr<const PodIntent> wanted;  // with every address it claims: none once finished
+    Origin origin;
+    std::shared_ptr<const PodIntent> intent;  // the same one where it got them all
+  };
+  struct Round;
+
+  void take(const NodeObject& node, bool removed, Round& round);
+  void take(const PodObject& pod, bool removed, Round& round);
+  void claim(const Node& node, bool wanted, Round& round);
+  void claim(const PodKey& key, const Pod& pod, bool wanted, Round& round);
+  void decide_node(const std::string& name, Round& round);
+  void decide_pod(const PodKey& key, Round& round);
+  std::vector<Address> granted(const PodKey& key, const Pod& pod,
+                               std::vector<SourceProblem>& problems) const;
+
+  std::map<std::string, Node> nodes_;
+  std::map<PodKey, Pod> pods_;
+  std::map<PodKey, std::vector<SourceProblem>> pod_problems_;
+  AddressClaims<std::string> node_addresses_;
+  AddressClaims<PodKey> pod_addresses_;
+  CidrClaims cidrs_;
+  std::set<std::string> selector_keys_;  // none: no kind that selects pods is read yet
+};
+
+struct Resolution {
+  Intent intent{};  // revision 0
+  std::vector<SourceProblem> problems{};
+};
+
+// The same for everything at once. Thread: any; pure.
 Resolution resolve(const Objects& objects);
 
 // The name of an identity by content: "namespace=demo" and, for each key of `selector_keys` that
-// `labels` has,
-// ";key=value" in the order of the keys. Label syntax has neither ';' nor '=', so different content
-// gives different names.
+// `labels` has, ";key=value" in the order of the keys. Label syntax has neither ';' nor '=', so
+// different content gives different names.
 std::string identity_name(std::string_view namespace_name,
                           const std::map<std::string, std::string>& labels,
                           const std::set<std::string>& selector_keys);
