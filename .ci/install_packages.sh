@@ -11,7 +11,7 @@ build=(
 	clang-19 clang-format-19 clang-tidy-19 llvm-19 libclang-rt-19-dev
 	libelf-dev zlib1g-dev libmnl-dev libcap-dev
 	libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
-	prometheus-cpp-dev nlohmann-json3-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev libexpected-dev libasio-dev
+	prometheus-cpp-dev nlohmann-json3-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev libexpected-dev libasio-dev libssl-dev
 	libgtest-dev libgmock-dev libbenchmark-dev
 )
 # The backports suite: libbpf 1.4, bpftool 7.5 and the kernel headers that name TCX; the release has none of it.

@@ -120,6 +120,13 @@ Prefix host_prefix(const Address& address) {
   return Prefix{.address = address, .length = 128};
 }
 
+Prefix prefix_around(const Address& address, uint8_t length) {
+  Prefix prefix{.address = address, .length = length};
+  for (unsigned i = 0; i < prefix.address.bytes.size(); ++i)
+    prefix.address.bytes[i] &= mask_byte(length, i);
+  return prefix;
+}
+
 bool contains(const Prefix& prefix, const Address& address) {
   return same_start(prefix.address, address, prefix.length);
 }

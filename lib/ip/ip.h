@@ -50,6 +50,8 @@ std::string to_string(const Prefix& prefix);
 std::string to_string(const Mac& mac);  // "02:00:00:00:00:01"
 
 Prefix host_prefix(const Address& address);
+// The range of this length that `address` is in. length: 0..128.
+Prefix prefix_around(const Address& address, uint8_t length);
 bool contains(const Prefix& prefix, const Address& address);
 bool overlaps(const Prefix& a, const Prefix& b);
 // The address `offset` after `base`; nullopt past the end of the 128 bits.

@@ -2,31 +2,14 @@
 // Which of the pod CIDRs that overlap is used.
 #include "operator/resolve/cidr_claims.h"
 
-#include <algorithm>
-
 namespace sluice {
-namespace {
-
-Prefix widen(const Prefix& prefix, uint8_t length) {
-  Prefix wide{.address = {}, .length = length};
-  const size_t whole = length / 8;
-  std::copy_n(prefix.address.bytes.begin(), whole, wide.address.bytes.begin());
-  if (length % 8 != 0) {
-    const auto mask = static_cast<uint8_t>(0xff << (8 - length % 8));
-    wide.address.bytes[whole] = prefix.address.bytes[whole] & mask;
-  }
-  return wide;
-}
-
-}  // namespace
-
 // Two prefixes overlap where one contains the other: the wider ones are found by their lengths, the
 // narrower ones stand together in the order of addresses.
 template <class Visit>
 void CidrClaims::visit_overlapping(const Prefix& cidr, const Visit& visit) {
   for (uint8_t length = 0; length < cidr.length; ++length) {
     if (lengths_[length] == 0) continue;
-    const auto wide = claims_.find(widen(cidr, length));
+    const auto wide = claims_.find(prefix_around(cidr.address, length));
     if (wide != claims_.end()) visit(wide->first, wide->second);
   }
   for (auto narrow = claims_.lower_bound(cidr);

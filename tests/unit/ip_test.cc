@@ -78,6 +78,12 @@ TEST(Prefix, ContainsExactlyItsRange) {
   EXPECT_FALSE(contains(prefix, *parse_address("::10.0.0.128")));
 }
 
+TEST(Prefix, AroundAnAddressHasNoHostBits) {
+  EXPECT_EQ(prefix_around(*parse_address("10.1.2.3"), 96 + 20), *parse_prefix("10.1.0.0/20"));
+  EXPECT_EQ(prefix_around(*parse_address("fd00::ffff"), 121), *parse_prefix("fd00::ff80/121"));
+  EXPECT_EQ(prefix_around(*parse_address("fd00::1"), 0), *parse_prefix("::/0"));
+}
+
 TEST(Prefix, OverlapsWhereOneHoldsTheOther) {
   EXPECT_TRUE(overlaps(*parse_prefix("10.0.0.0/8"), *parse_prefix("10.1.0.0/16")));
   EXPECT_TRUE(overlaps(*parse_prefix("10.1.0.0/16"), *parse_prefix("10.0.0.0/8")));
