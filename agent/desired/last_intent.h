@@ -30,6 +30,8 @@ class LastIntent {
   // ever since the start, what it lacks comes from the file; once it was whole, it alone counts.
   // problem: whether anything is wrong with the source.
   Intent judge(Intent fresh, bool problem);
+  // What the file had; nullopt once a source was whole.
+  const std::optional<Intent>& last() const { return last_; }
   // Of the last save; success where none was needed.
   const Status& saved() const { return saved_; }
 

@@ -92,7 +92,7 @@ class Spans {
   void join_buckets();
 
   mutable std::mutex mutex_;  // guards everything below
-  uint64_t head_ = 0;
+  uint64_t head_ = 1;         // 0 is no revision
   Scope everywhere_;
   std::unordered_map<std::string, Scope> by_node_;  // references to its values stay good
   std::unordered_map<std::string, Place> places_;   // of the live entries, by key
