@@ -2,7 +2,7 @@
 # The front door; CMake builds, .ci/test runs the tests. `make` alone lists what there is.
 .DEFAULT_GOAL := help
 .PHONY: help packages build release demo demo-shell demo-clean cluster-build cluster-up cluster-down cluster-shell test bench
-.PHONY: format tidy clean
+.PHONY: bench-control format tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ build: packages ## debug build: everything
 	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
 
 release: packages ## release build: the binaries
-	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench controlbench
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
 	@SLUICE_BIN=$(CURDIR)/build/release/bin KEEP=$(KEEP) tests/demo/run
@@ -45,6 +45,9 @@ test-%: packages ## one kind: format build headers unit prog layout verifier tsa
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)
 	@bench/run
+
+bench-control: release ## one operator, thousands of agents: sync, memory, latency; prints a table, writes JSON
+	@bench/control/run
 
 format: ## format our C++ and eBPF sources in place
 	@git ls-files '*.cc' '*.h' '*.bpf.c' | grep -v '^bpf/vmlinux/' | xargs clang-format-19 -i

@@ -144,6 +144,8 @@ TEST(Spans, APodThatMovesLeavesOneSpanAndEntersAnother) {
   EXPECT_THAT(words(spans.read("n1", before, kMuch).records), ElementsAre("-a"));
   EXPECT_THAT(words(spans.read("n2", before, kMuch).records), ElementsAre("a=x"));
   EXPECT_THAT(published.nodes, ElementsAre("n1", "n2"));
+  // Who has read all is at the newest revision, also where the last change was not its own.
+  EXPECT_EQ(spans.read("n1", before, kMuch).cursor, published.revision);
 }
 
 TEST(Spans, APodThatLosesItsNodeLeaves) {
