@@ -69,13 +69,14 @@ class Fleet {
     nodes.nodes = update.nodes;
     const std::lock_guard lock(nodes_mutex_);
     nodes_.apply(std::move(nodes));
-    intent_nodes_ = nodes_.intent().nodes;
+    nodes_digest_ = nodes_.digest();
   }
   std::string digest(const Intent& pods) {
     const std::lock_guard lock(nodes_mutex_);
-    Intent all = pods;
-    all.nodes = intent_nodes_;
-    return HeldIntent(all).digest().bytes();
+    Digest digest = nodes_digest_;
+    for (const PodIntent& pod : pods.pods)
+      digest.add(bucket_of(pod_key({pod.namespace_name, pod.name})), encode(pod).hash);
+    return digest.bytes();
   }
   const Settings& settings() const { return settings_; }
   const std::string& authorities() const { return authorities_; }
@@ -107,7 +108,7 @@ class Fleet {
   std::mt19937 random_{7};
   std::mutex nodes_mutex_;  // guards both
   HeldIntent nodes_;
-  std::vector<NodeIntent> intent_nodes_;
+  Digest nodes_digest_;
 };
 
 void Agent::connect() {

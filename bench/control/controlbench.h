@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 
+#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -25,6 +26,9 @@ struct Settings {
 
 int run_operator(const Settings& settings);
 int run_agents(const Settings& settings);
+
+// Thousands of agents share a core or two here: one that waits for its turn is not gone.
+inline constexpr std::chrono::milliseconds kKeepalive{120'000};
 
 inline std::string node_name(size_t index) {
   return "node-" + std::to_string(index);

@@ -28,6 +28,7 @@ using Clock = std::chrono::steady_clock;
 using nlohmann::json;
 
 constexpr std::chrono::minutes kPatience{10};
+constexpr size_t kPage = 500;
 
 double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -159,8 +160,11 @@ class Bench {
     figures["pods"] = settings_.pods;
     fill(figures);
     first_sync(figures);
+    std::cerr << settings_.agents << " agents: first sync done\n";
     pod_changes(figures);
+    std::cerr << "pods changed\n";
     node_changes(figures);
+    std::cerr << "nodes changed\n";
     restart(figures);
     return figures;
   }
@@ -186,16 +190,24 @@ class Bench {
   void fill(json& figures) {
     figures["empty_mb"] = resident_mb();
     start(settings_.address);
-    std::vector<ObjectChange> changes;
-    for (size_t i = 0; i < settings_.agents; ++i) changes.push_back(node_at(i));
-    for (size_t i = 0; i < settings_.pods; ++i) changes.push_back(pod_at(i, settings_.agents, 0));
-    auto begin = Clock::now();
-    const IntentDelta delta = resolver_.apply(changes);
-    figures["resolve_ms"] = ms_since(begin);
-    changes = {};
-    begin = Clock::now();
-    server_->publish(delta);
-    figures["publish_ms"] = ms_since(begin);
+    // In pages, as lists of an API server come.
+    std::vector<ObjectChange> page;
+    double resolve_ms = 0;
+    double publish_ms = 0;
+    for (size_t i = 0; i < settings_.agents + settings_.pods; ++i) {
+      page.push_back(i < settings_.agents ? node_at(i)
+                                          : pod_at(i - settings_.agents, settings_.agents, 0));
+      if (page.size() < kPage && i + 1 < settings_.agents + settings_.pods) continue;
+      auto begin = Clock::now();
+      const IntentDelta delta = resolver_.apply(page);
+      resolve_ms += ms_since(begin);
+      begin = Clock::now();
+      server_->publish(delta);
+      publish_ms += ms_since(begin);
+      page.clear();
+    }
+    figures["resolve_ms"] = resolve_ms;
+    figures["publish_ms"] = publish_ms;
     figures["filled_mb"] = resident_mb();
     server_->set_synced();
   }
