@@ -19,20 +19,16 @@ constexpr auto kAgeStep = std::chrono::milliseconds(20);  // between two pieces 
 constexpr auto kRetryInterval = std::chrono::seconds(5);  // after something could not be applied
 constexpr size_t kAgeBudget = 4096;
 
-const NodeIntent* find_node(const Intent& intent, const std::string& name) {
-  for (const auto& node : intent.nodes) {
-    if (node.name == name) return &node;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
-void Agent::take_intent(Intent intent, const std::vector<SourceProblem>& problems) {
+void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProblem>& problems) {
   for (const auto& problem : problems) spdlog::warn("{}", to_string(problem));
   intent_problems_ = problems.size();
-  intent = last_intent_->judge(std::move(intent), !problems.empty());
-  if (const auto& saved = last_intent_->saved(); !saved)
+  const IntentDelta delta = last_intent_->judge(fresh, !problems.empty());
+  if (auto changed = state_->change_intent(delta); !changed)
+    spdlog::warn("{}; it is tried again with the next change", changed.error().message());
+  const Intent& intent = state_->desired().intent;
+  if (auto saved = last_intent_->save(delta, intent); !saved)
     spdlog::warn("{}", saved.error().message());
   const NodeIntent* self = find_node(intent, config_.node.node_name);
   std::string wrong;
@@ -51,9 +47,6 @@ void Agent::take_intent(Intent intent, const std::vector<SourceProblem>& problem
   conditions_.set("intent", wrong.empty(), wrong);
   // A Node that is gone for a moment must not make the ranges forget what rests in them.
   if (self != nullptr) pods_->set_pod_cidrs(self->pod_cidrs);
-  if (auto changed = state_->set_intent(std::move(intent)); !changed) {
-    spdlog::warn("{}; it is tried again with the next change", changed.error().message());
-  }
   has_intent_ = true;
   host_->read();
   mark_dirty();
@@ -98,15 +91,16 @@ void Agent::reconcile() {
   dirty_ = false;
   if (!has_intent_) return;
   const auto revision = state_->revision();
-  publish();
-  const Rows rows = compile(state_->desired());
+  const PodChanges changes = state_->take_pod_changes();
+  publish(changes);
+  rows_ = compile(state_->desired(), changes, std::move(rows_));
   compiled_intent_ = state_->desired().intent.revision;
   const auto begin = std::chrono::steady_clock::now();
-  const ApplyReport report = datapath_->apply(rows);
+  const ApplyReport report = datapath_->apply(rows_);
   if (metrics_) metrics_->count_apply(report.ok(), std::chrono::steady_clock::now() - begin);
-  for (const auto& problem : pods_->set_pod_mtu(rows.pod_mtu, rows.pod_route_mtu))
+  for (const auto& problem : pods_->set_pod_mtu(rows_.pod_mtu, rows_.pod_route_mtu))
     spdlog::warn("{}", problem);
-  judge(report, rows);
+  judge(report, rows_);
   // The overlay device is made by apply; its index belongs in the rows.
   if (state_->set_overlay_ifindex(datapath_->overlay_ifindex())) {
     mark_dirty();
@@ -164,9 +158,9 @@ void Agent::install() {
   if (!installed) spdlog::error("install the CNI plugin: {}", installed.error().message());
 }
 
-void Agent::publish() {
+void Agent::publish(const PodChanges& changes) {
   if (enricher_) {
-    enricher_->publish(Directory::build(state_->desired(), enricher_->directory().get()));
+    enricher_->publish(Directory::build(state_->desired(), enricher_->directory().get(), changes));
   }
   publish_figures();
 }

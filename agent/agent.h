@@ -56,7 +56,7 @@ class Agent {
   Status open_events();
   Status open_faces();
 
-  void take_intent(Intent intent, const std::vector<SourceProblem>& problems);
+  void take_intent(const IntentDelta& fresh, const std::vector<SourceProblem>& problems);
   void take_host(const HostNetwork& network);
   uint64_t take_endpoints();
   std::optional<std::string> not_ready() const;
@@ -67,7 +67,7 @@ class Agent {
   void judge_addresses();
   void become_ready();
   void install();
-  void publish();
+  void publish(const PodChanges& changes);
   void publish_figures();
   void age_conntrack();
   void audit();
@@ -103,6 +103,7 @@ class Agent {
   std::unique_ptr<AdminService> admin_;
   std::unique_ptr<SocketServer> socket_;
 
+  Rows rows_;  // of the last compile
   bool has_intent_ = false;
   bool ready_ = false;
   bool dirty_ = false;

@@ -98,10 +98,8 @@ Status Agent::open_pods() {
   hooks.not_ready = [this] { return not_ready(); };
   hooks.pod_uids = [this](const std::string& pod_namespace, const std::string& pod_name) {
     std::vector<std::string> uids;
-    for (const auto& pod : state_->desired().intent.pods) {
-      if (pod.namespace_name == pod_namespace && pod.name == pod_name && !pod.uid.empty())
-        uids.push_back(pod.uid);
-    }
+    const PodIntent* pod = find_pod(state_->desired().intent, pod_namespace, pod_name);
+    if (pod != nullptr && !pod->uid.empty()) uids.push_back(pod->uid);
     return uids;
   };
   hooks.on_conditions_changed = [this] { judge_addresses(); };
@@ -136,11 +134,11 @@ Status Agent::open_pods() {
 }
 
 Status Agent::open_intent() {
-  auto source =
-      StandaloneSource::open(loop_, config_.standalone_dir,
-                             [this](Intent intent, const std::vector<SourceProblem>& problems) {
-                               take_intent(std::move(intent), problems);
-                             });
+  auto source = StandaloneSource::open(
+      loop_, config_.standalone_dir,
+      [this](const IntentDelta& delta, const std::vector<SourceProblem>& problems) {
+        take_intent(delta, problems);
+      });
   if (!source) return fail(within("standaloneDir", source.error()));
   source_ = std::move(*source);
   return {};

@@ -148,10 +148,19 @@ void add_node_routes(const Desired& desired, const Underlay& underlay, const Nod
 }  // namespace
 
 Rows compile(const Desired& desired) {
+  return compile(desired, PodChanges{}, Rows{});
+}
+
+Rows compile(const Desired& desired, const PodChanges& changes, Rows before) {
   const Underlay underlay(desired);
   Rows rows;
   add_config(desired.settings, rows);
-  rows.identities = identity_rows(desired, underlay);
+  if (changes.all || changes.besides) {
+    rows.identities = identity_rows(desired, underlay);
+  } else {
+    rows.identities = std::move(before.identities);
+    change_identity_rows(desired, underlay, changes, rows.identities);
+  }
   add_overlay_need(desired, rows);
   add_mtu(desired, underlay, rows);
   add_node(desired, underlay, rows);

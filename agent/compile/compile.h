@@ -17,5 +17,8 @@ inline constexpr uint32_t kMtuWithoutUplink = 1500;
 
 // Thread: any.
 Rows compile(const Desired& desired);
+// The same result, from the one before the changes: where only pods changed it costs what they
+// name, the nodes and this node's pods.
+Rows compile(const Desired& desired, const PodChanges& changes, Rows before);
 
 }  // namespace sluice

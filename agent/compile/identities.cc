@@ -2,6 +2,8 @@
 // Who owns which address, and how it is reached.
 #include "agent/compile/identities.h"
 
+#include <utility>
+
 #include "agent/desired/pod_of.h"
 
 namespace sluice {
@@ -11,20 +13,30 @@ class Table {
  public:
   Table(const Desired& desired, const Underlay& underlay)
       : desired_(desired), underlay_(underlay) {}
+  // Everything but what is said of these addresses is known already.
+  Table(const Desired& desired, const Underlay& underlay, const PodChanges& changes,
+        std::map<Prefix, identity_row> known);
 
-  void add_fixed_ranges();
-  void add_pod_cidrs(const NodeIntent& node);
+  void add_ranges();
   void add_pod(const PodIntent& pod);
-  void add_node_addresses(const NodeIntent& node);
-  void add_host_addresses();
-  void add_endpoint(const LocalEndpoint& endpoint);
+  void add_nearer();  // what wins over the pods of other nodes
   std::map<Prefix, identity_row> take() { return std::move(rows_); }
 
  private:
+  void add_fixed_ranges();
+  void add_pod_cidrs(const NodeIntent& node);
+  void add_node_addresses(const NodeIntent& node);
+  void add_host_addresses();
+  void add_endpoint(const LocalEndpoint& endpoint);
   bool is_family_on(const Address& address) const {
     return address.is_ipv4() ? desired_.settings.ipv4 : desired_.settings.ipv6;
   }
-  void set(const Prefix& prefix, const identity_row& row) { rows_.insert_or_assign(prefix, row); }
+  void set(const Prefix& prefix, const identity_row& row) {
+    if (changes_ == nullptr || is_open(prefix)) rows_.insert_or_assign(prefix, row);
+  }
+  bool is_open(const Prefix& prefix) const {
+    return prefix.length == 128 && changes_->by_address.contains(prefix.address);
+  }
   void set(const Prefix& prefix, uint32_t identity, uint32_t flags) {
     identity_row row{};
     row.identity = identity;
@@ -36,8 +48,26 @@ class Table {
 
   const Desired& desired_;
   const Underlay& underlay_;
+  const PodChanges* changes_ = nullptr;  // null: all of it is made
   std::map<Prefix, identity_row> rows_;
 };
+
+Table::Table(const Desired& desired, const Underlay& underlay, const PodChanges& changes,
+             std::map<Prefix, identity_row> known)
+    : desired_(desired), underlay_(underlay), changes_(&changes), rows_(std::move(known)) {
+  for (const auto& [address, pod] : changes.by_address) rows_.erase(host_prefix(address));
+}
+
+void Table::add_ranges() {
+  add_fixed_ranges();
+  for (const NodeIntent& node : desired_.intent.nodes) add_pod_cidrs(node);
+}
+
+void Table::add_nearer() {
+  for (const NodeIntent& node : desired_.intent.nodes) add_node_addresses(node);
+  add_host_addresses();
+  for (const LocalEndpoint& endpoint : desired_.endpoints) add_endpoint(endpoint);
+}
 
 Prefix range(const char* text) {
   return *parse_prefix(text);
@@ -124,21 +154,31 @@ void Table::add_endpoint(const LocalEndpoint& endpoint) {
   row.identity = pod_of(desired_, endpoint).identity;
   row.flags = ADDRESS_LOCAL_POD;
   row.ifindex = endpoint.ifindex;
-  if (endpoint.ipv4) set(host_prefix(*endpoint.ipv4), row);
-  if (endpoint.ipv6) set(host_prefix(*endpoint.ipv6), row);
+  // Its labels may have changed with no address in its object.
+  for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+    if (address) rows_.insert_or_assign(host_prefix(*address), row);
+  }
 }
 
 }  // namespace
 
 std::map<Prefix, identity_row> identity_rows(const Desired& desired, const Underlay& underlay) {
   Table table(desired, underlay);
-  table.add_fixed_ranges();
-  for (const NodeIntent& node : desired.intent.nodes) table.add_pod_cidrs(node);
+  table.add_ranges();
   for (const PodIntent& pod : desired.intent.pods) table.add_pod(pod);
-  for (const NodeIntent& node : desired.intent.nodes) table.add_node_addresses(node);
-  table.add_host_addresses();
-  for (const LocalEndpoint& endpoint : desired.endpoints) table.add_endpoint(endpoint);
+  table.add_nearer();
   return table.take();
+}
+
+void change_identity_rows(const Desired& desired, const Underlay& underlay,
+                          const PodChanges& changes, std::map<Prefix, identity_row>& rows) {
+  Table table(desired, underlay, changes, std::move(rows));
+  table.add_ranges();
+  for (const auto& [address, pod] : changes.by_address) {
+    if (pod) table.add_pod(*pod);
+  }
+  table.add_nearer();
+  rows = table.take();
 }
 
 }  // namespace sluice

@@ -13,5 +13,8 @@ namespace sluice {
 // Where two things claim the same prefix, what is nearer wins: this node's pods, its addresses,
 // other nodes' addresses, pods of other nodes, pod CIDRs, the fixed ranges.
 std::map<Prefix, identity_row> identity_rows(const Desired& desired, const Underlay& underlay);
+// The same, from rows that were right before these pods, and nothing but pods, changed.
+void change_identity_rows(const Desired& desired, const Underlay& underlay,
+                          const PodChanges& changes, std::map<Prefix, identity_row>& rows);
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,16 +19,15 @@ class HeldIntent {
   HeldIntent() = default;
   explicit HeldIntent(const Intent& intent);
 
-  // Whether anything is another now.
-  bool apply(StreamUpdate update);
+  IntentDelta apply(StreamUpdate update);  // what is another now; revision 0: the caller counts
   Digest digest() const;
   Intent intent() const;  // all of it, sorted; revision 0
   // Objects whose newest state could not be read; what was held of them before still counts.
   std::vector<ObjectFault> faults() const;
 
  private:
-  std::map<std::string, NodeIntent> nodes_;
-  std::map<PodKey, PodIntent> pods_;
+  std::map<std::string, std::shared_ptr<const NodeIntent>> nodes_;
+  std::map<PodKey, std::shared_ptr<const PodIntent>> pods_;
   std::map<std::string, ObjectFault> unreadable_;
 };
 

@@ -10,16 +10,17 @@
 #include <vector>
 
 #include "lib/result/result.h"
-#include "operator/resolve/intent.h"
+#include "operator/resolve/resolve.h"
 #include "operator/source/manifests/source.h"
 
 namespace sluice {
 
 class StandaloneSource {
  public:
-  // problems: all that is wrong with the manifests now, of files first, then of what the objects
-  // mean together.
-  using OnIntent = std::function<void(Intent intent, std::vector<SourceProblem> problems)>;
+  // delta: against the call before; at the first, everything. problems: all that is wrong with the
+  // manifests now, of files first, then of what the objects mean together.
+  using OnIntent =
+      std::function<void(const IntentDelta& delta, const std::vector<SourceProblem>& problems)>;
 
   // Calls on_intent once from inside open, then whenever the intent or the problems change. The
   // intent's revision starts at 1 and grows only when the intent is another. Errors: those of
@@ -30,10 +31,11 @@ class StandaloneSource {
 
  private:
   explicit StandaloneSource(OnIntent on_intent);
-  void take(const Objects& objects, const std::vector<SourceProblem>& problems);
+  void take(const std::vector<ObjectChange>& changes, std::vector<SourceProblem> problems);
 
   OnIntent on_intent_;
-  Intent last_;
+  Resolver resolver_;
+  uint64_t revision_ = 0;
   std::vector<SourceProblem> last_problems_;
   std::unique_ptr<ManifestSource> manifests_;
 };

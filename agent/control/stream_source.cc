@@ -101,9 +101,9 @@ void StreamSource::Core::start(const std::optional<Intent>& last) {
           settings_.operators.size();
   if (last) {
     held_ = HeldIntent(*last);
-    Intent intent = held_.intent();
-    intent.revision = ++revision_;
-    hooks_.on_intent(std::move(intent),
+    IntentDelta delta = everything(*last);
+    delta.revision = ++revision_;
+    hooks_.on_intent(delta,
                      {{.what = "no operator has been reached since the start: the state on disk "
                                "counts until then"}});
   }
@@ -208,13 +208,12 @@ void StreamSource::Core::take_update(StreamUpdate update) {
   for (const auto& [key, fault] : update.unreadable)
     spdlog::warn("from the operator: {}: what was held of it before still counts", fault.message);
   const uint64_t theirs = update.revision;
-  const bool changed = held_.apply(std::move(update));
-  if (changed || !whole_) {
+  IntentDelta delta = held_.apply(std::move(update));
+  if (!delta.empty() || !whole_) {
     whole_ = true;
-    Intent intent = held_.intent();
-    intent.revision = ++revision_;
+    delta.revision = ++revision_;
     marks_.push_back({.own = revision_, .theirs = theirs});
-    hooks_.on_intent(std::move(intent), {});
+    hooks_.on_intent(delta, {});
   } else {
     marks_.push_back({.own = revision_, .theirs = theirs});
   }

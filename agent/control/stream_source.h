@@ -47,8 +47,9 @@ struct StreamState {
 };
 
 struct StreamHooks {
-  // As of StandaloneSource: the whole intent. Its revision counts here, and grows with each call.
-  std::function<void(Intent intent, std::vector<SourceProblem> problems)> on_intent;
+  // As of StandaloneSource; the revision counts here, and grows with each call.
+  std::function<void(const IntentDelta& delta, const std::vector<SourceProblem>& problems)>
+      on_intent;
   std::function<void(const StreamState&)> on_state{};  // may be empty
   Random random;                                       // for the waits between tries
 };

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -80,6 +81,15 @@ struct NodeSettings {
   uint32_t tunnel_id = 1;  // VNI
   uint32_t mtu = 0;        // 0: from the uplink
   bool operator==(const NodeSettings&) const = default;
+};
+
+// Whose addresses changed since somebody last asked: for those who follow the pods instead of
+// reading them all again.
+struct PodChanges {
+  bool all = true;      // nodes changed, or nobody has asked yet: read all pods
+  bool besides = true;  // something that is not in the intent changed: this node's devices
+  // By address: the pod that has it now; null: none has.
+  std::map<Address, std::shared_ptr<const PodIntent>> by_address{};
 };
 
 struct Desired {

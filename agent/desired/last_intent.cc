@@ -4,9 +4,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <iterator>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "lib/fd/fd.h"
@@ -18,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kVersion = 1;
+constexpr size_t kMinChangeBytes = 64 << 10;  // a small file is not worth being written anew
 
 template <class T>
 json texts(const std::vector<T>& values) {
@@ -35,6 +37,12 @@ Status read_texts(const json& list, Parse parse, std::vector<T>& values) {
     values.push_back(*value);
   }
   return {};
+}
+
+json to_json(const NodeIntent& node) {
+  return {{"name", node.name},
+          {"addresses", texts(node.addresses)},
+          {"podCIDRs", texts(node.pod_cidrs)}};
 }
 
 json to_json(const PodIntent& pod) {
@@ -67,23 +75,67 @@ Result<PodIntent> read_pod(const json& from) {
   return pod;
 }
 
-Result<Intent> read_intent(const json& from) {
-  Intent intent;
-  if (from.at("version") != kVersion) return fail(ErrorCode::kInvalid, "version: not 1");
+Status read_objects(const json& from, IntentDelta& delta) {
   for (const auto& each : from.at("nodes")) {
-    NodeIntent node;
-    node.name = each.at("name");
-    auto read = read_texts(each.at("addresses"), parse_address, node.addresses);
-    if (read) read = read_texts(each.at("podCIDRs"), parse_prefix, node.pod_cidrs);
-    if (!read) return fail(read.error());
-    intent.nodes.push_back(std::move(node));
+    auto node = std::make_shared<NodeIntent>();
+    node->name = each.at("name");
+    auto read = read_texts(each.at("addresses"), parse_address, node->addresses);
+    if (read) read = read_texts(each.at("podCIDRs"), parse_prefix, node->pod_cidrs);
+    if (!read) return read;
+    delta.nodes.push_back(std::move(node));
   }
   for (const auto& each : from.at("pods")) {
     auto pod = read_pod(each);
     if (!pod) return fail(pod.error());
-    intent.pods.push_back(std::move(*pod));
+    delta.pods.push_back(std::make_shared<const PodIntent>(std::move(*pod)));
+  }
+  return {};
+}
+
+Result<Intent> read_whole(std::string_view line) {
+  Intent intent;
+  try {
+    const json from = json::parse(line);
+    if (from.at("version") != kVersion) return fail(ErrorCode::kInvalid, "version: not 1");
+    IntentDelta delta;
+    if (auto read = read_objects(from, delta); !read) return fail(read.error());
+    apply(delta, intent);
+  } catch (const json::exception& error) {
+    return fail(ErrorCode::kInvalid, error.what());
   }
   return intent;
+}
+
+bool read_change(std::string_view line, IntentDelta& delta) {
+  try {
+    const json from = json::parse(line);
+    delta.removed_nodes = from.at("removedNodes").get<std::vector<std::string>>();
+    delta.removed_pods = from.at("removedPods").get<std::vector<PodKey>>();
+    return read_objects(from, delta).has_value();
+  } catch (const json::exception&) {
+    return false;
+  }
+}
+
+std::string_view next_line(std::string_view& text) {
+  const size_t end = std::min(text.find('\n'), text.size());
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return line;
+}
+
+template <class T>
+json objects_of(const std::vector<T>& objects) {
+  json list = json::array();
+  for (const T& object : objects) list.push_back(to_json(object));
+  return list;
+}
+
+template <class T>
+json objects_of(const std::vector<std::shared_ptr<const T>>& objects) {
+  json list = json::array();
+  for (const auto& object : objects) list.push_back(to_json(*object));
+  return list;
 }
 
 // What may belong to one object alone.
@@ -121,56 +173,76 @@ bool contradicts(const PodIntent& pod, const Claims& claims) {
   return !pod.host_network && any_taken(pod.addresses, claims);  // else: its node's addresses
 }
 
-std::pair<std::string, std::string> key_of(const PodIntent& pod) {
-  return {pod.namespace_name, pod.name};
+Intent named_in(const IntentDelta& delta) {
+  Intent intent;
+  for (const auto& node : delta.nodes) intent.nodes.push_back(*node);
+  for (const auto& pod : delta.pods) intent.pods.push_back(*pod);
+  return intent;
+}
+
+void add(const Intent& more, IntentDelta& delta) {
+  const IntentDelta all = everything(more);
+  delta.nodes.insert(delta.nodes.end(), all.nodes.begin(), all.nodes.end());
+  delta.pods.insert(delta.pods.end(), all.pods.begin(), all.pods.end());
+  std::ranges::sort(delta.nodes, {}, [](const auto& node) { return node->name; });
+  std::ranges::sort(delta.pods, {}, [](const auto& pod) { return key_of(*pod); });
+}
+
+// Removes what `before` has and neither `kept` has nor the delta names.
+void remove_others(const Intent& before, const Intent& kept, const Intent& named,
+                   IntentDelta& delta) {
+  for (const NodeIntent& node : before.nodes) {
+    if (!find_node(kept, node.name) && !find_node(named, node.name))
+      delta.removed_nodes.push_back(node.name);
+  }
+  for (const PodIntent& pod : before.pods) {
+    if (!find_pod(kept, pod.namespace_name, pod.name) &&
+        !find_pod(named, pod.namespace_name, pod.name))
+      delta.removed_pods.push_back(key_of(pod));
+  }
+  std::ranges::sort(delta.removed_nodes);
+  std::ranges::sort(delta.removed_pods);
 }
 
 }  // namespace
 
 std::string encode_intent(const Intent& intent) {
-  json nodes = json::array();
-  for (const NodeIntent& node : intent.nodes) {
-    nodes.push_back({{"name", node.name},
-                     {"addresses", texts(node.addresses)},
-                     {"podCIDRs", texts(node.pod_cidrs)}});
-  }
-  json pods = json::array();
-  for (const PodIntent& pod : intent.pods) pods.push_back(to_json(pod));
-  return json({{"version", kVersion}, {"nodes", nodes}, {"pods", pods}}).dump();
+  return json({{"version", kVersion},
+               {"nodes", objects_of(intent.nodes)},
+               {"pods", objects_of(intent.pods)}})
+             .dump() +
+         "\n";
+}
+
+std::string encode_delta(const IntentDelta& delta) {
+  return json({{"nodes", objects_of(delta.nodes)},
+               {"removedNodes", delta.removed_nodes},
+               {"pods", objects_of(delta.pods)},
+               {"removedPods", delta.removed_pods}})
+             .dump() +
+         "\n";
 }
 
 Result<Intent> decode_intent(const std::string& text) {
-  try {
-    return read_intent(json::parse(text));
-  } catch (const json::exception& error) {
-    return fail(ErrorCode::kInvalid, error.what());
+  std::string_view rest = text;
+  auto intent = read_whole(next_line(rest));
+  while (intent && !rest.empty()) {
+    IntentDelta delta;
+    if (!read_change(next_line(rest), delta)) break;
+    apply(delta, *intent);
   }
+  return intent;
 }
 
 Intent missing_in(const Intent& fresh, Intent last) {
   const Claims claims = claims_of(fresh);
-  std::set<std::string> nodes;
-  std::set<std::pair<std::string, std::string>> pods;
-  for (const NodeIntent& node : fresh.nodes) nodes.insert(node.name);
-  for (const PodIntent& pod : fresh.pods) pods.insert(key_of(pod));
   std::erase_if(last.nodes, [&](const NodeIntent& node) {
-    return nodes.contains(node.name) || contradicts(node, claims);
+    return find_node(fresh, node.name) != nullptr || contradicts(node, claims);
   });
   std::erase_if(last.pods, [&](const PodIntent& pod) {
-    return pods.contains(key_of(pod)) || contradicts(pod, claims);
+    return find_pod(fresh, pod.namespace_name, pod.name) != nullptr || contradicts(pod, claims);
   });
   return last;
-}
-
-Intent with_missing(Intent fresh, const Intent& last) {
-  Intent missing = missing_in(fresh, last);
-  std::move(missing.nodes.begin(), missing.nodes.end(), std::back_inserter(fresh.nodes));
-  std::move(missing.pods.begin(), missing.pods.end(), std::back_inserter(fresh.pods));
-  std::sort(fresh.nodes.begin(), fresh.nodes.end(),
-            [](const auto& a, const auto& b) { return a.name < b.name; });
-  std::sort(fresh.pods.begin(), fresh.pods.end(),
-            [](const auto& a, const auto& b) { return key_of(a) < key_of(b); });
-  return fresh;
 }
 
 LastIntent::LastIntent(const std::string& state_dir) : path_(state_dir + "/intent.json") {
@@ -183,23 +255,38 @@ LastIntent::LastIntent(const std::string& state_dir) : path_(state_dir + "/inten
     return;
   }
   last_ = std::move(*intent);
-  written_ = std::move(*text);
 }
 
-Intent LastIntent::judge(Intent fresh, bool problem) {
-  if (problem && last_) {
-    // The source keeps what it has had once: what leaves it from then on was deleted.
-    last_ = missing_in(fresh, std::move(*last_));
-    fresh = with_missing(std::move(fresh), *last_);
+IntentDelta LastIntent::judge(IntentDelta fresh, bool problem) {
+  const bool first = !std::exchange(started_, true);
+  if (!last_) return fresh;
+  // The source keeps what it has had once: what leaves it from then on was deleted.
+  const Intent named = named_in(fresh);
+  Intent kept = problem ? missing_in(named, *last_) : Intent{};
+  if (first) {
+    add(kept, fresh);
   } else {
-    last_.reset();
+    remove_others(*last_, kept, named, fresh);
   }
-  auto text = encode_intent(fresh);
-  saved_ = {};
-  if (text == written_) return fresh;
-  saved_ = write_file(path_, text);
-  if (saved_) written_ = std::move(text);
+  last_ = problem ? std::optional(std::move(kept)) : std::nullopt;
   return fresh;
+}
+
+Status LastIntent::save(const IntentDelta& delta, const Intent& now) {
+  if (!whole_wanted_) {
+    if (delta.empty()) return {};
+    const std::string line = encode_delta(delta);
+    change_bytes_ += line.size();
+    if (change_bytes_ <= std::max(whole_bytes_, kMinChangeBytes)) {
+      if (append_file(path_, line)) return {};
+    }
+  }
+  const std::string text = encode_intent(now);
+  const auto written = write_file(path_, text);
+  whole_wanted_ = !written;
+  whole_bytes_ = text.size();
+  change_bytes_ = 0;
+  return written;
 }
 
 }  // namespace sluice

@@ -2,7 +2,6 @@
 // Which pod of the intent a local endpoint is.
 #include "agent/desired/pod_of.h"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -10,18 +9,6 @@
 
 namespace sluice {
 namespace {
-
-const PodIntent* find_pod(const Intent& intent, std::string_view namespace_name,
-                          std::string_view name) {
-  const std::pair wanted(namespace_name, name);
-  const auto key = [](const PodIntent& pod) {
-    return std::pair<std::string_view, std::string_view>(pod.namespace_name, pod.name);
-  };
-  const auto at =
-      std::lower_bound(intent.pods.begin(), intent.pods.end(), wanted,
-                       [&](const PodIntent& pod, const auto& value) { return key(pod) < value; });
-  return at != intent.pods.end() && key(*at) == wanted ? &*at : nullptr;
-}
 
 bool may_run_here(const PodIntent& pod, const Desired& desired) {
   return pod.node.empty() || pod.node == desired.settings.node_name;

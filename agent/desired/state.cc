@@ -8,10 +8,10 @@
 namespace sluice {
 namespace {
 
-std::set<std::string> identities_of(const Intent& intent) {
+std::set<std::string> identities_of(const IntentDelta& delta) {
   std::set<std::string> names;
-  for (const PodIntent& pod : intent.pods) {
-    if (!pod.host_network) names.insert(pod.identity);
+  for (const auto& pod : delta.pods) {
+    if (!pod->host_network) names.insert(pod->identity);
   }
   return names;
 }
@@ -33,13 +33,31 @@ DesiredState::DesiredState(NodeSettings settings, IdentityNumbers identities)
   ++revision_;
 }
 
-Result<bool> DesiredState::set_intent(Intent intent) {
-  const bool changed = first_intent_ || !(intent == desired_.intent);
-  desired_.intent = std::move(intent);
+// Before the delta is applied. No two pods have one address, so who gets it is named where who
+// loses it is.
+void DesiredState::note_pods(const IntentDelta& delta) {
+  if (!delta.nodes.empty() || !delta.removed_nodes.empty()) pod_changes_.all = true;
+  if (pod_changes_.all) return pod_changes_.by_address.clear();
+  const auto set = [this](const PodIntent& pod, const std::shared_ptr<const PodIntent>& now) {
+    if (pod.host_network) return;  // the node's addresses
+    for (const Address& address : pod.addresses) pod_changes_.by_address[address] = now;
+  };
+  const auto lost = [&](const std::string& namespace_name, const std::string& name) {
+    if (const PodIntent* pod = find_pod(desired_.intent, namespace_name, name)) set(*pod, nullptr);
+  };
+  for (const auto& [namespace_name, name] : delta.removed_pods) lost(namespace_name, name);
+  for (const auto& pod : delta.pods) lost(pod->namespace_name, pod->name);
+  for (const auto& pod : delta.pods) set(*pod, pod);
+}
+
+Result<bool> DesiredState::change_intent(const IntentDelta& delta) {
+  const bool first = std::exchange(first_intent_, false);
+  note_pods(delta);
+  const bool changed = apply(delta, desired_.intent) || first;
   if (changed) {
-    const auto names = identities_of(desired_.intent);
+    const auto names = identities_of(delta);
     // Only here: until the first intent is in, nothing says which of the loaded names are gone.
-    bool renumbered = std::exchange(first_intent_, false) && identities_.forget_others(names);
+    bool renumbered = first && identities_.forget_others(names);
     renumbered |= identities_.number(names);
     if (renumbered) {
       desired_.identity_numbers = identities_.numbers();
@@ -58,6 +76,7 @@ bool DesiredState::set_endpoints(std::vector<LocalEndpoint> endpoints) {
   if (endpoints == desired_.endpoints) return false;
   desired_.endpoints = std::move(endpoints);
   ++revision_;
+  pod_changes_.besides = true;
   return true;
 }
 
@@ -66,6 +85,7 @@ bool DesiredState::set_host(std::vector<Uplink> uplinks, std::vector<Address> ho
   desired_.uplinks = std::move(uplinks);
   desired_.host_addresses = std::move(host_addresses);
   ++revision_;
+  pod_changes_.besides = true;
   return true;
 }
 
@@ -73,14 +93,13 @@ bool DesiredState::set_overlay_ifindex(uint32_t ifindex) {
   if (ifindex == desired_.overlay_ifindex) return false;
   desired_.overlay_ifindex = ifindex;
   ++revision_;
+  pod_changes_.besides = true;
   return true;
 }
 
 std::vector<Address> DesiredState::node_addresses() const {
-  for (const NodeIntent& node : desired_.intent.nodes) {
-    if (node.name == desired_.settings.node_name) return node.addresses;
-  }
-  return {};
+  const NodeIntent* self = find_node(desired_.intent, desired_.settings.node_name);
+  return self == nullptr ? std::vector<Address>{} : self->addresses;
 }
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/desired/desired.h"
@@ -21,25 +22,30 @@ class DesiredState {
                                                     const std::string& state_dir);
 
   // Each of these raises the revision where it changes anything, and returns whether it did.
-  // set_intent may fail to save new identity numbers: the state has changed all the same, and the
-  // next call tries again.
-  Result<bool> set_intent(Intent intent);
+  // change_intent: against what is there; the first brings everything. It may fail to save new
+  // identity numbers: the state has changed all the same, and the next call tries again.
+  Result<bool> change_intent(const IntentDelta& delta);
   bool set_endpoints(std::vector<LocalEndpoint> endpoints);  // sorted by ifindex
   bool set_host(std::vector<Uplink> uplinks, std::vector<Address> host_addresses);
   bool set_overlay_ifindex(uint32_t ifindex);
 
   const Desired& desired() const { return desired_; }
+  PodChanges take_pod_changes() {
+    return std::exchange(pod_changes_, {.all = false, .besides = false});
+  }
   uint64_t revision() const { return revision_; }
   // InternalIPs of this node, from the intent; what find_uplinks asks for.
   std::vector<Address> node_addresses() const;
 
  private:
   DesiredState(NodeSettings settings, IdentityNumbers identities);
+  void note_pods(const IntentDelta& delta);
 
   Desired desired_;
   IdentityNumbers identities_;
   bool identities_saved_ = true;
   bool first_intent_ = true;
+  PodChanges pod_changes_;
   uint64_t revision_ = 0;
 };
 

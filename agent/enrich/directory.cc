@@ -11,6 +11,9 @@ namespace sluice {
 
 namespace {
 
+// More than these are written into a table of their own: what each snapshot copies stays small.
+constexpr size_t kChangedPodsMax = 512;
+
 struct Reserved {
   uint32_t number;
   const char* label;
@@ -85,13 +88,18 @@ uint32_t identity_hash(std::string_view content) {
   return hash < IDENTITY_FIRST_LOCAL ? hash + IDENTITY_FIRST_LOCAL : hash;
 }
 
-std::shared_ptr<const Directory> Directory::build(const Desired& desired,
-                                                  const Directory* previous) {
+std::shared_ptr<const Directory> Directory::build(const Desired& desired, const Directory* previous,
+                                                  const PodChanges& changes) {
   auto directory = std::make_shared<Directory>();
   directory->node_name_ = desired.settings.node_name;
   directory->add_reserved();
   directory->add_nodes(desired, previous);
-  directory->add_pods(desired, previous);
+  if (previous == nullptr || changes.all) {
+    directory->add_pods(desired, previous);
+  } else {
+    directory->change_pods(*previous, changes);
+  }
+  directory->add_endpoints(desired, previous);
   directory->add_devices(desired, previous);
   directory->add_identities(desired, previous);
   return directory;
@@ -104,34 +112,48 @@ void Directory::add_reserved() {
   }
 }
 
-void Directory::add_address(const Address& address, Party party, const Directory* previous) {
-  PartyPointer old;
-  if (previous != nullptr) {
-    const auto found = previous->by_address_.find(address);
-    if (found != previous->by_address_.end()) old = found->second;
-  }
-  by_address_[address] = share(std::move(party), old);
-}
-
 void Directory::add_nodes(const Desired& desired, const Directory* previous) {
+  const auto add = [&](const Address& address, const Party& party) {
+    nodes_[address] = share(party, at_address(previous, address));
+  };
   for (const NodeIntent& node : desired.intent.nodes) {
     const bool own = node.name == node_name_;
     const Party party =
         own ? reserved_party(IDENTITY_HOST, "reserved:host", node.name)
             : reserved_party(IDENTITY_REMOTE_NODE, "reserved:remote-node", node.name);
-    for (const Address& address : node.addresses) add_address(address, party, previous);
+    for (const Address& address : node.addresses) add(address, party);
   }
-  for (const Address& address : desired.host_addresses) {
-    add_address(address, reserved_party(IDENTITY_HOST, "reserved:host", node_name_), previous);
-  }
+  for (const Address& address : desired.host_addresses)
+    add(address, reserved_party(IDENTITY_HOST, "reserved:host", node_name_));
 }
 
 void Directory::add_pods(const Desired& desired, const Directory* previous) {
+  auto pods = std::make_shared<Parties>();
   // A pod on the host's network has the node's addresses: they stay the node's, as in the kernel.
   for (const PodIntent& pod : desired.intent.pods) {
     if (pod.host_network) continue;
-    for (const Address& address : pod.addresses) add_address(address, pod_party(pod), previous);
+    for (const Address& address : pod.addresses)
+      (*pods)[address] = share(pod_party(pod), at_address(previous, address));
   }
+  pods_ = std::move(pods);
+}
+
+void Directory::change_pods(const Directory& previous, const PodChanges& changes) {
+  pods_ = previous.pods_;
+  changed_pods_ = previous.changed_pods_;
+  for (const auto& [address, pod] : changes.by_address) {
+    changed_pods_[address] = pod ? share(pod_party(*pod), previous.at_address(address)) : nullptr;
+  }
+  if (changed_pods_.size() <= kChangedPodsMax) return;
+  auto pods = std::make_shared<Parties>(*pods_);
+  for (auto& [address, party] : changed_pods_) {
+    party ? (void)((*pods)[address] = party) : (void)pods->erase(address);
+  }
+  pods_ = std::move(pods);
+  changed_pods_.clear();
+}
+
+void Directory::add_endpoints(const Desired& desired, const Directory* previous) {
   for (const LocalEndpoint& endpoint : desired.endpoints) {
     const EndpointPod pod = pod_of(desired, endpoint);
     Party party = pod.pod != nullptr ? pod_party(*pod.pod) : endpoint_party(pod, node_name_);
@@ -139,8 +161,9 @@ void Directory::add_pods(const Desired& desired, const Directory* previous) {
     party.node = node_name_;
     const PartyPointer old = previous == nullptr ? nullptr : previous->pod_at(endpoint.ifindex);
     pods_by_ifindex_[endpoint.ifindex] = share(party, old);
-    if (endpoint.ipv4) add_address(*endpoint.ipv4, party, previous);
-    if (endpoint.ipv6) add_address(*endpoint.ipv6, party, previous);
+    for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+      if (address) endpoints_[*address] = share(party, at_address(previous, *address));
+    }
   }
 }
 
@@ -179,10 +202,25 @@ void Directory::add_identities(const Desired& desired, const Directory* previous
   }
 }
 
+Directory::PartyPointer Directory::at_address(const Address& address) const {
+  if (const auto found = endpoints_.find(address); found != endpoints_.end()) return found->second;
+  const auto changed = changed_pods_.find(address);
+  if (changed != changed_pods_.end()) {
+    if (changed->second) return changed->second;
+  } else if (const auto found = pods_->find(address); found != pods_->end()) {
+    return found->second;
+  }
+  const auto found = nodes_.find(address);
+  return found == nodes_.end() ? nullptr : found->second;
+}
+
+Directory::PartyPointer Directory::at_address(const Directory* directory, const Address& address) {
+  return directory == nullptr ? nullptr : directory->at_address(address);
+}
+
 std::shared_ptr<const Party> Directory::party(const Address& address,
                                               uint32_t identity_number) const {
-  const auto by_address = by_address_.find(address);
-  if (by_address != by_address_.end()) return by_address->second;
+  if (auto known = at_address(address)) return known;
   const auto by_identity = by_identity_.find(identity_number);
   if (by_identity != by_identity_.end()) return by_identity->second;
   return by_identity_.at(IDENTITY_UNKNOWN);

@@ -270,10 +270,7 @@ class Bench {
     const double cpu = cpu_seconds();
     const auto begin = Clock::now();
     start(settings_.address);
-    IntentDelta all;
-    for (const auto& node : intent.nodes) all.nodes.push_back(std::make_shared<NodeIntent>(node));
-    for (const auto& pod : intent.pods) all.pods.push_back(std::make_shared<PodIntent>(pod));
-    server_->publish(all);
+    server_->publish(everything(intent));
     server_->set_synced();
     figures["resume_complete"] = acks_.wait(settings_.agents, 1);
     figures["resume_s"] = ms_since(begin) / 1000;

@@ -105,6 +105,14 @@ Status write_file(const std::string& path, std::string_view content, unsigned mo
   return sync_folder_of(path);
 }
 
+Status append_file(const std::string& path, std::string_view content) {
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (!fd.valid()) return fail(from_errno("open " + path));
+  if (auto written = write_all(fd.get(), content, path); !written) return written;
+  if (::fdatasync(fd.get()) != 0) return fail(from_errno("fdatasync " + path));
+  return {};
+}
+
 Status make_directories(const std::string& path) {
   size_t end = 0;
   while (end != std::string::npos) {

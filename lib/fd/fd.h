@@ -38,6 +38,9 @@ Status write_file(const std::string& path, std::string_view content, unsigned mo
 // of the process, may bring the old file back.
 Status replace_file(const std::string& path, std::string_view content, unsigned mode = 0600);
 Status sync_folder_of(const std::string& path);
+// Adds to a file that is there, and has it on the disk when it returns. What a failure or a crash
+// leaves at the end may be a part of it.
+Status append_file(const std::string& path, std::string_view content);
 // mkdir -p, mode 0755 for what is made.
 Status make_directories(const std::string& path);
 

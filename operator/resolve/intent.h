@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,5 +49,29 @@ struct Intent {
 
   bool operator==(const Intent& other) const { return nodes == other.nodes && pods == other.pods; }
 };
+
+// What is another after some changes; in the order of the keys, and no key occurs twice.
+struct IntentDelta {
+  uint64_t revision = 0;  // of the intent that it leads to
+  std::vector<std::shared_ptr<const NodeIntent>> nodes{};
+  std::vector<std::string> removed_nodes{};
+  std::vector<std::shared_ptr<const PodIntent>> pods{};
+  std::vector<PodKey> removed_pods{};
+
+  bool empty() const {
+    return nodes.empty() && removed_nodes.empty() && pods.empty() && removed_pods.empty();
+  }
+};
+
+PodKey key_of(const PodIntent& pod);
+const NodeIntent* find_node(const Intent& intent, std::string_view name);  // null: there is none
+const PodIntent* find_pod(const Intent& intent, std::string_view namespace_name,
+                          std::string_view name);
+
+// What leads from nothing to this intent.
+IntentDelta everything(const Intent& intent);
+// Brings the intent up to date; whether anything is another now. An object that stays is written
+// in place; where some come or go, those behind them move up.
+bool apply(const IntentDelta& delta, Intent& intent);
 
 }  // namespace sluice

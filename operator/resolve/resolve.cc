@@ -113,6 +113,7 @@ void Resolver::take(const NodeObject& node, bool removed, Round& round) {
   if (known != nodes_.end()) claim(known->second, false, round);
   if (removed) {
     nodes_.erase(known);
+    node_problems_.erase(node.name);
     return;
   }
   Node& entry = nodes_[node.name];
@@ -140,16 +141,16 @@ void Resolver::decide_node(const std::string& name, Round& round) {
   round.nodes_before.try_emplace(name, node.intent);
   auto intent = std::make_shared<NodeIntent>();
   intent->name = name;
-  node.problems.clear();
+  std::vector<SourceProblem> problems;
   for (const Address& address : claimed_addresses(node.object)) {
     const std::string owner = node_addresses_.owner(address);
     if (owner == name) {
       intent->addresses.push_back(address);
       continue;
     }
-    node.problems.push_back(problem_of(node.object, "status.addresses",
-                                       to_string(address) + " is the InternalIP of node " + owner +
-                                           " too; node " + owner + " keeps it"));
+    problems.push_back(problem_of(node.object, "status.addresses",
+                                  to_string(address) + " is the InternalIP of node " + owner +
+                                      " too; node " + owner + " keeps it"));
   }
   for (size_t i = 0; i < node.object.pod_cidrs.size(); ++i) {
     const Prefix& cidr = node.object.pod_cidrs[i];
@@ -158,13 +159,15 @@ void Resolver::decide_node(const std::string& name, Round& round) {
       intent->pod_cidrs.push_back(cidr);
       continue;
     }
-    node.problems.push_back(problem_of(node.object, "spec.podCIDRs[" + std::to_string(i) + "]",
-                                       to_string(cidr) + " of node " + name + " overlaps " +
-                                           to_string(other->cidr) + " of node " + other->node +
-                                           "; node " + other->node + " keeps its range, " +
-                                           to_string(cidr) + " is not used"));
+    problems.push_back(problem_of(node.object, "spec.podCIDRs[" + std::to_string(i) + "]",
+                                  to_string(cidr) + " of node " + name + " overlaps " +
+                                      to_string(other->cidr) + " of node " + other->node +
+                                      "; node " + other->node + " keeps its range, " +
+                                      to_string(cidr) + " is not used"));
   }
   node.intent = std::move(intent);
+  node_problems_.erase(name);
+  if (!problems.empty()) node_problems_[name] = std::move(problems);
 }
 
 void Resolver::take(const PodObject& pod, bool removed, Round& round) {
@@ -244,22 +247,11 @@ Intent Resolver::intent() const {
 
 std::vector<SourceProblem> Resolver::problems() const {
   std::vector<SourceProblem> all;
-  for (const auto& [name, node] : nodes_)
-    all.insert(all.end(), node.problems.begin(), node.problems.end());
+  for (const auto& [name, problems] : node_problems_)
+    all.insert(all.end(), problems.begin(), problems.end());
   for (const auto& [key, problems] : pod_problems_)
     all.insert(all.end(), problems.begin(), problems.end());
   return all;
-}
-
-Resolution resolve(const Objects& objects) {
-  std::vector<ObjectChange> changes;
-  changes.reserve(objects.nodes.size() + objects.pods.size());
-  for (const NodeObject& node : objects.nodes)
-    changes.push_back({.object = node, .removed = false});
-  for (const PodObject& pod : objects.pods) changes.push_back({.object = pod, .removed = false});
-  Resolver resolver;
-  (void)resolver.apply(changes);
-  return {.intent = resolver.intent(), .problems = resolver.problems()};
 }
 
 std::string identity_name(std::string_view namespace_name,

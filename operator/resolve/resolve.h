@@ -18,18 +18,6 @@
 
 namespace sluice {
 
-// What is another after some changes; in the order of the keys, and no key occurs twice.
-struct IntentDelta {
-  std::vector<std::shared_ptr<const NodeIntent>> nodes{};
-  std::vector<std::string> removed_nodes{};
-  std::vector<std::shared_ptr<const PodIntent>> pods{};
-  std::vector<PodKey> removed_pods{};
-
-  bool empty() const {
-    return nodes.empty() && removed_nodes.empty() && pods.empty() && removed_pods.empty();
-  }
-};
-
 // Where two objects claim the same thing, the one whose name sorts first keeps it and the other is
 // reported: pod CIDRs that overlap (between nodes and within one), InternalIPs of two nodes,
 // addresses of two pods. No clock, no I/O. Thread: one at a time.
@@ -38,14 +26,13 @@ class Resolver {
   // Costs what the changes touch, not what there is. Removing what is not there changes nothing.
   IntentDelta apply(std::span<const ObjectChange> changes);
 
-  Intent intent() const;  // all of it; revision 0: the caller counts
-  std::vector<SourceProblem> problems() const;
+  Intent intent() const;                        // all of it; revision 0: the caller counts
+  std::vector<SourceProblem> problems() const;  // costs what there is to report
 
  private:
   struct Node {
     NodeObject object;
     std::shared_ptr<const NodeIntent> intent;
-    std::vector<SourceProblem> problems;
   };
   struct Pod {
     std::shared_ptr<const PodIntent> wanted;  // with every address it claims: none once finished
@@ -65,20 +52,13 @@ class Resolver {
 
   std::map<std::string, Node> nodes_;
   std::map<PodKey, Pod> pods_;
+  std::map<std::string, std::vector<SourceProblem>> node_problems_;  // of those that have any
   std::map<PodKey, std::vector<SourceProblem>> pod_problems_;
   AddressClaims<std::string> node_addresses_;
   AddressClaims<PodKey> pod_addresses_;
   CidrClaims cidrs_;
   std::set<std::string> selector_keys_;  // none: no kind that selects pods is read yet
 };
-
-struct Resolution {
-  Intent intent{};  // revision 0
-  std::vector<SourceProblem> problems{};
-};
-
-// The same for everything at once. Thread: any; pure.
-Resolution resolve(const Objects& objects);
 
 // The name of an identity by content: "namespace=demo" and, for each key of `selector_keys` that
 // `labels` has, ";key=value" in the order of the keys. Label syntax has neither ';' nor '=', so

@@ -110,7 +110,7 @@ class ControlTest : public testing::Test {
   };
 
   // Applies what it is given at once, as a kernel that never fails, until told otherwise.
-  struct Agent {
+  struct Agent : std::enable_shared_from_this<Agent> {
     std::unique_ptr<StreamSource> source;
     std::vector<Intent> intents{};
     std::vector<std::vector<SourceProblem>> problems{};
@@ -132,15 +132,20 @@ class ControlTest : public testing::Test {
                         .longest = std::chrono::milliseconds(100)};
     return settings;
   }
-  std::unique_ptr<Agent> agent(StreamSettings settings,
+  std::shared_ptr<Agent> agent(StreamSettings settings,
                                const std::optional<Intent>& last = std::nullopt) {
-    auto agent = std::make_unique<Agent>();
+    auto agent = std::make_shared<Agent>();
     StreamHooks hooks;
-    hooks.on_intent = [this, to = agent.get()](Intent intent, std::vector<SourceProblem> problems) {
-      to->intents.push_back(intent);
-      to->problems.push_back(std::move(problems));
-      asio::post(loop_, [to, revision = intent.revision] {
-        if (to->applies && to->source) to->source->applied(revision, to->faults);
+    hooks.on_intent = [this, to = agent.get()](const IntentDelta& delta, const auto& problems) {
+      Intent intent = to->intents.empty() ? Intent{} : to->intents.back();
+      apply(delta, intent);
+      to->intents.push_back(std::move(intent));
+      to->problems.push_back(problems);
+      // The agent may be gone by the time that its kernel has it.
+      asio::post(loop_, [weak = to->weak_from_this(), revision = delta.revision] {
+        const auto alive = weak.lock();
+        if (alive && alive->applies && alive->source)
+          alive->source->applied(revision, alive->faults);
       });
     };
     hooks.random = [this] { return std::uniform_real_distribution<>(0, 1)(random_); };
@@ -149,7 +154,7 @@ class ControlTest : public testing::Test {
     agent->source = std::move(*source);
     return agent;
   }
-  std::unique_ptr<Agent> agent(const std::string& node, const std::vector<std::string>& operators) {
+  std::shared_ptr<Agent> agent(const std::string& node, const std::vector<std::string>& operators) {
     return agent(settings(node, operators));
   }
 

@@ -273,7 +273,7 @@ TEST_F(ControlTest, WhateverBreaksAgentsEndWithTheirSpan) {
     two.change(changes);
   };
   change({node_change("n0"), node_change("n1"), node_change("n2")});
-  std::vector<std::unique_ptr<Agent>> agents;
+  std::vector<std::shared_ptr<Agent>> agents;
   for (const char* node : {"n0", "n1", "n2"})
     agents.push_back(agent(node, {one.address(), two.address()}));
   const auto pick = [&](size_t count) {

@@ -250,10 +250,16 @@ class StateTest : public testing::Test {
     EXPECT_TRUE(state.has_value());
     return std::move(*state);
   }
-  static Intent intent(std::vector<PodIntent> pods) {
-    Intent result;
-    result.pods = std::move(pods);
-    return result;
+  // What leads from the state's intent to these pods and nothing else.
+  static IntentDelta only(const DesiredState& state, std::vector<PodIntent> pods) {
+    Intent wanted;
+    wanted.pods = std::move(pods);
+    IntentDelta delta = everything(wanted);
+    for (const PodIntent& pod : state.desired().intent.pods) {
+      if (find_pod(wanted, pod.namespace_name, pod.name) == nullptr)
+        delta.removed_pods.push_back(key_of(pod));
+    }
+    return delta;
   }
   std::string folder_;
   std::string file_;
@@ -261,22 +267,24 @@ class StateTest : public testing::Test {
 
 TEST_F(StateTest, NumbersIdentitiesDenselyAndKeepsThemOverARestart) {
   auto state = open();
-  ASSERT_TRUE(state->set_intent(intent({pod("b", "x"), pod("b", "y"), pod("c", "x")})).has_value());
+  ASSERT_TRUE(state->change_intent(only(*state, {pod("b", "x"), pod("b", "y"), pod("c", "x")}))
+                  .has_value());
   EXPECT_EQ(state->desired().identity_numbers,
             (std::map<std::string, uint32_t>{{"namespace=b", 256}, {"namespace=c", 257}}));
-  ASSERT_TRUE(state->set_intent(intent({pod("a", "x"), pod("c", "x")})).has_value());
+  ASSERT_TRUE(state->change_intent(only(*state, {pod("a", "x"), pod("c", "x")})).has_value());
   EXPECT_EQ(state->desired().identity_numbers.at("namespace=b"),
             256U);  // for life, though no pod has it now
   EXPECT_EQ(state->desired().identity_numbers.at("namespace=a"), 258U);
 
   state = open();
-  ASSERT_TRUE(state->set_intent(intent({pod("b", "x"), pod("c", "x"), pod("d", "x")})).has_value());
+  ASSERT_TRUE(state->change_intent(only(*state, {pod("b", "x"), pod("c", "x"), pod("d", "x")}))
+                  .has_value());
 
   EXPECT_EQ(state->desired().identity_numbers,
             (std::map<std::string, uint32_t>{
                 {"namespace=b", 256}, {"namespace=c", 257}, {"namespace=d", 259}}));
   state = open();
-  ASSERT_TRUE(state->set_intent(intent({pod("a", "x"), pod("d", "x")})).has_value());
+  ASSERT_TRUE(state->change_intent(only(*state, {pod("a", "x"), pod("d", "x")})).has_value());
   EXPECT_EQ(state->desired().identity_numbers,
             (std::map<std::string, uint32_t>{{"namespace=d", 259}, {"namespace=a", 260}}));
 }
@@ -312,14 +320,14 @@ TEST_F(StateTest, StateChangesEvenWhereNumbersCannotBeSavedAndSavingIsTriedAgain
   auto state = open();
   std::filesystem::remove_all(folder_);
 
-  const auto failed = state->set_intent(intent({pod("a", "x")}));
+  const auto failed = state->change_intent(only(*state, {pod("a", "x")}));
 
   ASSERT_FALSE(failed.has_value());
   EXPECT_THAT(failed.error().message(), HasSubstr("identities.json"));
   EXPECT_EQ(state->desired().identity_numbers.at("namespace=a"), 256U);
   EXPECT_EQ(state->desired().intent.pods.size(), 1U);
   std::filesystem::create_directory(folder_);
-  const auto again = state->set_intent(intent({pod("a", "x")}));
+  const auto again = state->change_intent(only(*state, {pod("a", "x")}));
   ASSERT_TRUE(again.has_value());
   EXPECT_FALSE(*again);
   EXPECT_TRUE(std::filesystem::exists(file_));
@@ -329,8 +337,8 @@ TEST_F(StateTest, RevisionGrowsOnlyWithChanges) {
   auto state = open();
   const uint64_t start = state->revision();
 
-  EXPECT_TRUE(*state->set_intent(intent({pod("a", "x")})));
-  EXPECT_FALSE(*state->set_intent(intent({pod("a", "x")})));
+  EXPECT_TRUE(*state->change_intent(only(*state, {pod("a", "x")})));
+  EXPECT_FALSE(*state->change_intent(only(*state, {pod("a", "x")})));
   EXPECT_TRUE(state->set_endpoints({endpoint("a-x", 7)}));
   EXPECT_FALSE(state->set_endpoints({endpoint("a-x", 7)}));
   EXPECT_TRUE(state->set_host({{.name = "eth0", .ifindex = 2}}, {ip("192.0.2.1")}));

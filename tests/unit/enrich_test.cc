@@ -4,8 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <map>
+#include <random>
 #include <set>
 
+#include "agent/desired/state.h"
 #include "agent/enrich/directory.h"
 #include "agent/enrich/enricher.h"
 #include "bpf/abi/endpoint.h"
@@ -144,6 +148,66 @@ TEST(Directory, ANewSnapshotSharesWhatDidNotChange) {
   EXPECT_EQ(first->party(address("10.0.0.5"), 0), second->party(address("10.0.0.5"), 0));
   EXPECT_NE(first->party(address("10.0.1.9"), 0), second->party(address("10.0.1.9"), 0));
   EXPECT_EQ(first->device(17), second->device(17));
+}
+
+PodIntent cluster_pod(int number, int address, const std::string& label) {
+  PodIntent pod;
+  pod.namespace_name = "demo";
+  pod.name = "p" + std::to_string(1000 + number);
+  pod.node = "node-b";
+  pod.labels = {{"app", label}};
+  pod.identity = "namespace=demo";
+  if (address >= 0) {
+    const std::string text =
+        "10.0." + std::to_string(address / 256) + "." + std::to_string(address % 256);
+    pod.addresses = {*parse_address(text)};
+  }
+  return pod;
+}
+
+// Who follows the changes knows what one knows who reads it all.
+TEST(Directory, ChangesLeadToWhatTheWholeSays) {
+  std::string folder = "/tmp/sluice-enrich-XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  NodeSettings settings;
+  settings.node_name = "node-a";
+  auto state = std::move(*DesiredState::open(settings, folder));
+  Intent first;
+  first.nodes = sample_desired().intent.nodes;
+  first.nodes[1].addresses.push_back(address("10.0.0.7"));  // a pod may have it, and lose it
+  ASSERT_TRUE(state->change_intent(everything(first)).has_value());
+  state->set_endpoints(sample_desired().endpoints);  // has 10.0.0.5
+  std::mt19937 random(11);
+  const auto pick = [&](int count) { return static_cast<int>(random() % count); };
+  auto directory = Directory::build(state->desired());
+  (void)state->take_pod_changes();
+  std::map<int, int> owner;  // of each address
+  for (int round = 0; round < 300; ++round) {
+    std::map<PodKey, std::shared_ptr<const PodIntent>> changed;
+    for (int i = pick(6) == 0 ? 40 : pick(4); i > 0; --i) {
+      const int number = pick(900);
+      std::erase_if(owner, [&](const auto& each) { return each.second == number; });
+      int at = pick(5) == 0 ? -1 : pick(600);
+      if (owner.contains(at)) at = -1;
+      if (at >= 0) owner[at] = number;
+      const auto pod = cluster_pod(number, at, std::to_string(pick(3)));
+      changed[key_of(pod)] =
+          pick(8) == 0 && at < 0 ? nullptr : std::make_shared<const PodIntent>(pod);
+    }
+    IntentDelta delta;
+    for (const auto& [key, pod] : changed)
+      pod ? delta.pods.push_back(pod) : delta.removed_pods.push_back(key);
+    ASSERT_TRUE(state->change_intent(delta).has_value());
+    if (pick(3) == 0) continue;  // two changes are told together
+    directory = Directory::build(state->desired(), directory.get(), state->take_pod_changes());
+    const auto whole = Directory::build(state->desired());
+    for (int at = 0; at < 600; ++at) {
+      const Address a = cluster_pod(0, at, "").addresses[0];
+      ASSERT_EQ(*directory->party(a, IDENTITY_WORLD), *whole->party(a, IDENTITY_WORLD))
+          << "round " << round << " " << to_string(a);
+    }
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Directory, KnowsDevicesAndSaysWhichIsTheOverlay) {

@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 namespace sluice {
 namespace {
@@ -33,6 +35,36 @@ Intent cluster() {
   intent.pods = {pod};
   return intent;
 }
+
+// An agent from its start on: acts on what the source has, and saves it.
+class AgentRun {
+ public:
+  explicit AgentRun(const std::string& folder) : last_(folder) {}
+
+  // The source is so now; what is in force then.
+  const Intent& judge(const Intent& source, bool problem) {
+    IntentDelta delta = everything(source);
+    for (const auto& node : source_.nodes) {
+      if (!find_node(source, node.name)) delta.removed_nodes.push_back(node.name);
+    }
+    for (const auto& pod : source_.pods) {
+      if (!find_pod(source, pod.namespace_name, pod.name))
+        delta.removed_pods.push_back(key_of(pod));
+    }
+    source_ = source;
+    delta = last_.judge(delta, problem);
+    apply(delta, now_);
+    saved_ = last_.save(delta, now_);
+    return now_;
+  }
+  const Status& saved() const { return saved_; }
+
+ private:
+  LastIntent last_;
+  Intent source_;
+  Intent now_;
+  Status saved_;
+};
 
 class LastIntentTest : public testing::Test {
  protected:
@@ -60,8 +92,8 @@ TEST(EncodeIntent, RefusesWhatItDoesNotUnderstand) {
 }
 
 TEST_F(LastIntentTest, N11_BrokenSourceAfterARestartTakesNothingAway) {
-  LastIntent(folder_).judge(cluster(), false);
-  LastIntent restarted(folder_);
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun restarted(folder_);
   Intent half;
   half.nodes = {cluster().nodes[0]};
   half.nodes[0].pod_cidrs = {*parse_prefix("10.9.0.0/24")};
@@ -75,29 +107,29 @@ TEST_F(LastIntentTest, N11_BrokenSourceAfterARestartTakesNothingAway) {
 }
 
 TEST_F(LastIntentTest, WholeSourceAloneCountsFromThenOn) {
-  LastIntent(folder_).judge(cluster(), false);
-  LastIntent restarted(folder_);
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun restarted(folder_);
   Intent one;
   one.nodes = {cluster().nodes[0]};
 
   EXPECT_EQ(restarted.judge(one, false), one);
   EXPECT_EQ(restarted.judge(one, true), one);
-  EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), one);
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), one);
 }
 
 TEST_F(LastIntentTest, WhatIsInForceWhileAProblemStandsIsSaved) {
-  LastIntent running(folder_);
+  AgentRun running(folder_);
   running.judge(cluster(), false);
   Intent later = cluster();
   later.pods.clear();  // deleted, while another manifest is broken
   EXPECT_EQ(running.judge(later, true), later);
 
-  EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), later) << "the deleted pod came back";
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), later) << "the deleted pod came back";
 }
 
 TEST_F(LastIntentTest, ObjectThatTheBrokenSourceHadAndLostIsDeleted) {
-  LastIntent(folder_).judge(cluster(), false);
-  LastIntent restarted(folder_);
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun restarted(folder_);
   Intent one;
   one.nodes = {cluster().nodes[1]};
   EXPECT_EQ(restarted.judge(one, true), cluster());
@@ -108,13 +140,13 @@ TEST_F(LastIntentTest, ObjectThatTheBrokenSourceHadAndLostIsDeleted) {
 }
 
 TEST_F(LastIntentTest, WhatWasTakenFromTheFileIsSavedAgain) {
-  LastIntent(folder_).judge(cluster(), false);
-  LastIntent(folder_).judge(Intent(), true);
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun(folder_).judge(Intent(), true);
 
-  EXPECT_EQ(LastIntent(folder_).judge(Intent(), true), cluster());
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), cluster());
 }
 
-TEST(WithMissing, OldOneThatAFreshOneReplacedIsLeftOut) {
+TEST(MissingIn, OldOneThatAFreshOneReplacedIsLeftOut) {
   Intent fresh;
   fresh.nodes = {{.name = "n3",
                   .addresses = {*parse_address("192.0.2.3")},
@@ -124,10 +156,10 @@ TEST(WithMissing, OldOneThatAFreshOneReplacedIsLeftOut) {
   pod.name = "web-2";
   fresh.pods = {pod};
 
-  EXPECT_EQ(with_missing(fresh, cluster()), fresh);
+  EXPECT_EQ(missing_in(fresh, cluster()), Intent());
 }
 
-TEST(WithMissing, PodsOfTheHostsNetworkShareItsAddress) {
+TEST(MissingIn, PodsOfTheHostsNetworkShareItsAddress) {
   Intent fresh;
   PodIntent pod;
   pod.name = "proxy";
@@ -137,17 +169,124 @@ TEST(WithMissing, PodsOfTheHostsNetworkShareItsAddress) {
   Intent last = fresh;
   last.pods[0].name = "exporter";
 
-  EXPECT_EQ(with_missing(fresh, last).pods.size(), 2U);
+  EXPECT_EQ(missing_in(fresh, last).pods.size(), 1U);
 }
 
 TEST_F(LastIntentTest, GarbageInTheFileCountsAsNone) {
   std::ofstream(folder_ + "/intent.json") << "{ half";
 
-  EXPECT_EQ(LastIntent(folder_).judge(cluster(), true), cluster());
+  EXPECT_EQ(AgentRun(folder_).judge(cluster(), true), cluster());
+}
+
+TEST_F(LastIntentTest, SourceThatIsMendedTakesAwayWhatItDoesNotHave) {
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun restarted(folder_);
+  Intent one;
+  one.nodes = {cluster().nodes[0]};
+  ASSERT_EQ(restarted.judge(one, true), cluster());
+
+  EXPECT_EQ(restarted.judge(one, false), one);
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), one);
+}
+
+TEST_F(LastIntentTest, FreshObjectTakesAnOldOnesAddressWhileAProblemStands) {
+  AgentRun(folder_).judge(cluster(), false);
+  AgentRun restarted(folder_);
+  Intent one;
+  ASSERT_EQ(restarted.judge(one, true), cluster());
+  one.pods = {cluster().pods[0]};
+  one.pods[0].name = "web-2";
+
+  const Intent& now = restarted.judge(one, true);
+
+  EXPECT_EQ(now.pods, one.pods);
+  EXPECT_EQ(now.nodes, cluster().nodes);
+}
+
+Intent many_pods(size_t count) {
+  Intent intent = cluster();
+  for (size_t i = 0; i < count; ++i) {
+    PodIntent pod = cluster().pods[0];
+    pod.name = "p" + std::to_string(10'000 + i);
+    pod.addresses.clear();
+    intent.pods.insert(intent.pods.end() - 1, pod);
+  }
+  return intent;
+}
+
+TEST_F(LastIntentTest, ChangeIsAddedToTheFileAndNotTheWholeWrittenAnew) {
+  Intent intent = many_pods(1000);
+  LastIntent running(folder_);
+  ASSERT_TRUE(running.save(everything(intent), intent));
+  const auto whole = std::filesystem::file_size(folder_ + "/intent.json");
+
+  IntentDelta delta;
+  intent.pods[500].labels["app"] = "changed";
+  delta.pods = {std::make_shared<const PodIntent>(intent.pods[500])};
+  delta.removed_pods = {key_of(intent.pods[7])};
+  intent.pods.erase(intent.pods.begin() + 7);
+  ASSERT_TRUE(running.save(delta, intent));
+
+  const auto now = std::filesystem::file_size(folder_ + "/intent.json");
+  EXPECT_GT(now, whole);
+  EXPECT_LT(now, whole + 1000);
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), intent);
+}
+
+TEST_F(LastIntentTest, FileStaysWithinTwiceTheWhole) {
+  LastIntent last(folder_);
+  Intent intent = many_pods(1000);
+  ASSERT_TRUE(last.save(everything(intent), intent));
+  const auto whole = std::filesystem::file_size(folder_ + "/intent.json");
+  std::uintmax_t largest = 0;
+  size_t anew = 0;
+  std::uintmax_t before = whole;
+  for (int i = 0; i < 3000; ++i) {
+    PodIntent& pod = intent.pods[static_cast<size_t>(i) % intent.pods.size()];
+    pod.uid = std::to_string(i);
+    IntentDelta delta;
+    delta.pods = {std::make_shared<const PodIntent>(pod)};
+    ASSERT_TRUE(last.save(delta, intent));
+    const auto now = std::filesystem::file_size(folder_ + "/intent.json");
+    largest = std::max(largest, now);
+    if (now < before) ++anew;
+    before = now;
+  }
+
+  EXPECT_LT(largest, whole * 21 / 10);
+  EXPECT_GE(anew, 2U);
+  EXPECT_LE(anew, 4U) << "a change costs the whole";
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), intent);
+}
+
+TEST_F(LastIntentTest, ChangeThatACrashCutOffIsLeftOutAndTheNextAgentGoesOn) {
+  Intent intent = cluster();
+  AgentRun running(folder_);
+  running.judge(intent, false);
+  std::ofstream(folder_ + "/intent.json", std::ios::app) << R"({"nodes":[],"pods":[{"na)";
+
+  AgentRun restarted(folder_);
+  EXPECT_EQ(restarted.judge(Intent(), true), intent);
+  EXPECT_EQ(restarted.judge(intent, true), intent);
+  intent.pods.clear();
+  restarted.judge(intent, true);
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), intent);
+}
+
+TEST_F(LastIntentTest, FileThatSomebodyRemovedIsWrittenWhole) {
+  AgentRun running(folder_);
+  running.judge(cluster(), false);
+  std::filesystem::remove(folder_ + "/intent.json");
+  Intent one = cluster();
+  one.pods.clear();
+  running.judge(one, false);
+
+  EXPECT_TRUE(running.saved());
+  EXPECT_EQ(AgentRun(folder_).judge(Intent(), true), one);
 }
 
 TEST_F(LastIntentTest, FileThatCannotBeWrittenIsSaidAndTriedAgain) {
-  LastIntent last(folder_);
+  AgentRun last(folder_);
   std::filesystem::remove_all(folder_);
 
   EXPECT_EQ(last.judge(cluster(), false), cluster());

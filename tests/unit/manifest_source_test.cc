@@ -40,9 +40,10 @@ class ManifestSourceTest : public testing::Test {
     std::ofstream(folder_ + "/" + name) << text;
   }
   void open() {
-    auto source = ManifestSource::open(
-        loop_, folder_, [this](const Objects& objects, const std::vector<SourceProblem>& problems) {
-          objects_ = objects;
+    auto source =
+        ManifestSource::open(loop_, folder_, [this](const auto& changes, const auto& problems) {
+          follow(changes, objects_);
+          changes_ = changes;
           problems_ = problems;
           ++calls_;
         });
@@ -76,6 +77,7 @@ class ManifestSourceTest : public testing::Test {
   std::string folder_;
   std::unique_ptr<ManifestSource> source_;
   Objects objects_;
+  std::vector<ObjectChange> changes_;  // of the last call
   std::vector<SourceProblem> problems_;
   int calls_ = 0;
   std::chrono::steady_clock::duration waited_{};
@@ -122,6 +124,23 @@ TEST_F(ManifestSourceTest, SeesWriteRenameAndDeleteWithin100Milliseconds) {
   std::filesystem::remove(folder_ + "/a.yaml");
   ASSERT_TRUE(until([&] { return objects_.pods.empty(); }));
   EXPECT_LT(waited_, std::chrono::milliseconds(100));
+}
+
+TEST_F(ManifestSourceTest, TellsOnlyWhatIsAnother) {
+  for (int i = 0; i < 50; ++i)
+    write("f" + std::to_string(i) + ".yaml", pod_text("p" + std::to_string(i)));
+  open();
+  EXPECT_EQ(changes_.size(), 50U);
+
+  write("f7.yaml", pod_text("p7") + pod_text("q7"));
+  ASSERT_TRUE(until([&] { return calls_ == 2; }));
+  ASSERT_EQ(changes_.size(), 1U);
+  EXPECT_EQ(std::get<PodObject>(changes_[0].object).name, "q7");
+
+  write("f7.yaml", pod_text("p7") + pod_text("q7"));
+  settle();
+  EXPECT_EQ(calls_, 2) << "the same text again";
+  EXPECT_EQ(objects_.pods.size(), 51U);
 }
 
 TEST_F(ManifestSourceTest, HalfWrittenFileIsNotTaken) {
@@ -195,7 +214,7 @@ TEST_F(ManifestSourceTest, BrokenFileIsReportedUntilItIsMendedOrGone) {
 
   write("a.yaml", pod_text("d"));
   ASSERT_TRUE(until([&] { return problems_.empty(); }));
-  EXPECT_THAT(names(objects_), ElementsAre("d", "c"));
+  EXPECT_THAT(names(objects_), ElementsAre("c", "d"));
 
   write("a.yaml", "]");
   ASSERT_TRUE(until([&] { return problems_.size() == 1; }));

@@ -13,7 +13,6 @@
 
 #include "lib/labels/labels.h"
 #include "lib/utf8/utf8.h"
-#include "operator/source/manifests/merge.h"
 #include "operator/source/manifests/parse.h"
 #include "tests/unit/manifest_samples.h"
 
@@ -321,69 +320,6 @@ TEST(ParseDocuments, ObjectTwiceInOneFileKeepsTheFirst) {
   ASSERT_EQ(parsed.problems.size(), 1U);
   EXPECT_THAT(to_string(parsed.problems[0]),
               HasSubstr("a.yaml:7:1: Pod demo/a: is defined twice: the one in line 2"));
-}
-
-TEST(FolderState, ObjectInTwoFilesBelongsToTheFirstName) {
-  FolderState folder;
-  folder.take("b.yaml", parse_documents("b.yaml", pod_text("a", "spec: {nodeName: late}\n")));
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: early}\n")));
-
-  const Merged merged = folder.merge();
-  ASSERT_EQ(merged.objects.pods.size(), 1U);
-  EXPECT_EQ(merged.objects.pods[0].node, "early");
-  EXPECT_THAT(texts(merged.problems),
-              ElementsAre(HasSubstr(
-                  "b.yaml:2:1: Pod demo/a: metadata.name: is also defined in a.yaml line 2")));
-
-  folder.remove("a.yaml");
-  EXPECT_EQ(folder.merge().objects.pods[0].node, "late");
-  EXPECT_THAT(folder.merge().problems, IsEmpty());
-}
-
-TEST(FolderState, BrokenFileKeepsItsLastGoodObjectsOnly) {
-  FolderState folder;
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a") + pod_text("b")));
-  folder.take("z.yaml", parse_documents("z.yaml", pod_text("z")));
-
-  folder.take("a.yaml", parse_documents("a.yaml", "{"));
-  folder.take("z.yaml", parse_documents("z.yaml", pod_text("y")));
-
-  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b", "y"));
-  EXPECT_EQ(folder.merge().problems.size(), 1U);
-
-  folder.take("a.yaml", parse_documents(
-                            "a.yaml", "["));  // still broken: the state is not lost the second time
-  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b", "y"));
-
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("b")));
-  EXPECT_THAT(names(folder.merge().objects), ElementsAre("b", "y"));
-  EXPECT_THAT(folder.merge().problems, IsEmpty());
-}
-
-TEST(FolderState, BrokenObjectKeepsItsLastGoodStateWhileTheRestOfItsFileMovesOn) {
-  FolderState folder;
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: good}\n") +
-                                                      pod_text("b") + pod_text("c")));
-
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a", "spec: {nodeName: [bad]}\n") +
-                                                      pod_text("b", "spec: {nodeName: new}\n")));
-
-  const Merged merged = folder.merge();
-  EXPECT_THAT(names(merged.objects), ElementsAre("b", "a"));  // c was taken out in earnest
-  EXPECT_EQ(merged.objects.pods[0].node, "new");
-  EXPECT_EQ(merged.objects.pods[1].node, "good");
-  EXPECT_EQ(merged.problems.size(), 1U);
-}
-
-TEST(FolderState, ObjectThatLostItsNameStays) {
-  FolderState folder;
-  folder.take("a.yaml", parse_documents("a.yaml", pod_text("a") + pod_text("b")));
-
-  folder.take(
-      "a.yaml",
-      parse_documents("a.yaml", pod_text("a") + "---\napiVersion: v1\nkind: Pod\nmetadata: {}\n"));
-
-  EXPECT_THAT(names(folder.merge().objects), ElementsAre("a", "b"));
 }
 
 TEST(Labels, SyntaxIsThatOfKubernetes) {

@@ -6,6 +6,11 @@
 
 namespace sluice {
 
+struct Resolution {
+  Intent intent{};  // revision 0
+  std::vector<SourceProblem> problems{};
+};
+
 Resolution naive_resolve(const Objects& objects);
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 
 #include "agent/control/standalone.h"
 #include "operator/resolve/resolve.h"
+#include "tests/unit/naive_resolve.h"
 
 namespace sluice {
 namespace {
@@ -19,6 +20,18 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+// Everything at once.
+Resolution resolve(const Objects& objects) {
+  std::vector<ObjectChange> changes;
+  changes.reserve(objects.nodes.size() + objects.pods.size());
+  for (const NodeObject& node : objects.nodes)
+    changes.push_back({.object = node, .removed = false});
+  for (const PodObject& pod : objects.pods) changes.push_back({.object = pod, .removed = false});
+  Resolver resolver;
+  (void)resolver.apply(changes);
+  return {.intent = resolver.intent(), .problems = resolver.problems()};
+}
 
 NodeObject node(const std::string& name, const std::vector<std::string>& addresses,
                 const std::vector<std::string>& cidrs) {
@@ -199,10 +212,12 @@ TEST(Standalone, CountsRevisionsOfTheIntentAndReportsBothKindsOfProblems) {
   };
   write("a.yaml", node_text("a"));
   asio::io_context loop;
+  Intent intent;
   std::vector<std::pair<Intent, std::vector<SourceProblem>>> calls;
   auto source =
-      StandaloneSource::open(loop, folder, [&](Intent intent, std::vector<SourceProblem> problems) {
-        calls.emplace_back(std::move(intent), std::move(problems));
+      StandaloneSource::open(loop, folder, [&](const IntentDelta& delta, const auto& problems) {
+        apply(delta, intent);
+        calls.emplace_back(intent, problems);
       });
   ASSERT_TRUE(source.has_value()) << source.error().message();
   ASSERT_EQ(calls.size(), 1U);

@@ -2,13 +2,10 @@
 // What the files of a folder mean together.
 #include "operator/source/manifests/merge.h"
 
-#include <set>
-#include <utility>
-
 namespace sluice {
 namespace {
 
-using Key = std::pair<std::string, std::string>;  // namespace, name
+using Key = std::pair<std::string, std::string>;
 
 Key key_of(const NodeObject& node) {
   return {"", node.name};
@@ -20,47 +17,85 @@ Key key_of(const PodObject& pod) {
   return {pod.namespace_name, pod.name};
 }
 
-// Adds to `now` what only `before` has and `keep` wants.
-template <class T, class Keep>
-void keep_last_good(const std::vector<T>& before, std::vector<T>& now, const Keep& keep) {
-  std::set<Key> have;
-  for (const T& object : now) have.insert(key_of(object));
-  for (const T& object : before) {
-    if (!have.contains(key_of(object)) && keep(key_of(object))) now.push_back(object);
+template <class T>
+ObjectChange removal(const Key& key) {
+  T gone;
+  gone.name = key.second;
+  if constexpr (requires { gone.namespace_name; }) gone.namespace_name = key.first;
+  return {.object = std::move(gone), .removed = true};
+}
+
+}  // namespace
+
+template <class T>
+template <class Keep>
+void Definitions<T>::take(const std::string& file, std::vector<T> objects, const Keep& keep,
+                          std::vector<ObjectChange>& changes) {
+  const std::set<Key> before = std::exchange(keys_[file], {});
+  std::set<Key>& now = keys_[file];
+  for (T& object : objects) {
+    const Key key = key_of(object);
+    now.insert(key);
+    define(file, key, std::move(object), changes);
+  }
+  for (const Key& key : before) {
+    if (now.contains(key)) continue;
+    if (keep(key)) {
+      now.insert(key);
+    } else {
+      undefine(file, key, changes);
+    }
+  }
+  if (now.empty()) keys_.erase(file);
+}
+
+template <class T>
+void Definitions<T>::define(const std::string& file, const Key& key, T object,
+                            std::vector<ObjectChange>& changes) {
+  auto& by_file = objects_[key];
+  const auto [place, is_new] = by_file.try_emplace(file);
+  if (!is_new && place->second == object) return;
+  place->second = std::move(object);
+  if (by_file.size() > 1) repeated_.insert(key);
+  if (place == by_file.begin()) changes.push_back({.object = place->second, .removed = false});
+}
+
+template <class T>
+void Definitions<T>::undefine(const std::string& file, const Key& key,
+                              std::vector<ObjectChange>& changes) {
+  const auto found = objects_.find(key);
+  auto& by_file = found->second;
+  const bool counted = by_file.begin()->first == file;
+  by_file.erase(file);
+  if (by_file.size() < 2) repeated_.erase(key);
+  if (by_file.empty()) {
+    objects_.erase(found);
+    changes.push_back(removal<T>(key));
+  } else if (counted) {
+    changes.push_back({.object = by_file.begin()->second, .removed = false});
   }
 }
 
 template <class T>
-class Joiner {
- public:
-  explicit Joiner(const char* kind) : kind_(kind) {}
-
-  void add(const std::vector<T>& from, std::vector<T>& to, std::vector<SourceProblem>& problems) {
-    for (const T& object : from) {
-      const auto [first, is_new] = seen_.emplace(key_of(object), object.origin);
-      if (is_new) {
-        to.push_back(object);
-        continue;
-      }
-      problems.push_back({.origin = object.origin,
-                          .kind = kind_,
-                          .namespace_name = key_of(object).first,
-                          .name = object.name,
-                          .field = "metadata.name",
-                          .what = "is also defined in " + first->second.file + " line " +
-                                  std::to_string(first->second.line) + ": that one is used"});
+void Definitions<T>::add_problems(FileProblems& problems) const {
+  for (const Key& key : repeated_) {
+    const auto& by_file = objects_.at(key);
+    const Origin& used = by_file.begin()->second.origin;
+    for (auto other = std::next(by_file.begin()); other != by_file.end(); ++other) {
+      problems[other->first].push_back({.origin = other->second.origin,
+                                        .kind = kind_,
+                                        .namespace_name = key.first,
+                                        .name = key.second,
+                                        .field = "metadata.name",
+                                        .what = "is also defined in " + used.file + " line " +
+                                                std::to_string(used.line) + ": that one is used"});
     }
   }
+}
 
- private:
-  const char* kind_;
-  std::map<Key, Origin> seen_;
-};
-
-}  // namespace
-
-void FolderState::take(const std::string& file, ParsedFile parsed) {
-  const ParsedFile before = std::exchange(files_[file], ParsedFile{});
+void FolderState::take(const std::string& file, ParsedFile parsed,
+                       std::vector<ObjectChange>& changes) {
+  files_.insert(file);
   std::set<std::pair<std::string, Key>> broken;
   for (const SourceProblem& problem : parsed.problems) {
     broken.insert({problem.kind, {problem.namespace_name, problem.name}});
@@ -68,38 +103,43 @@ void FolderState::take(const std::string& file, ParsedFile parsed) {
   const auto keep = [&](const char* kind) {
     return [&, kind](const Key& key) { return parsed.incomplete || broken.contains({kind, key}); };
   };
-  keep_last_good(before.objects.nodes, parsed.objects.nodes, keep("Node"));
-  keep_last_good(before.objects.namespaces, parsed.objects.namespaces, keep("Namespace"));
-  keep_last_good(before.objects.pods, parsed.objects.pods, keep("Pod"));
-  files_[file] = std::move(parsed);
+  nodes_.take(file, std::move(parsed.objects.nodes), keep("Node"), changes);
+  namespaces_.take(file, std::move(parsed.objects.namespaces), keep("Namespace"), changes);
+  pods_.take(file, std::move(parsed.objects.pods), keep("Pod"), changes);
+  problems_.erase(file);
+  if (!parsed.problems.empty()) problems_[file] = std::move(parsed.problems);
+  count_ignored(file, std::move(parsed.ignored_kinds));
 }
 
-std::vector<std::string> FolderState::files() const {
-  std::vector<std::string> names;
-  for (const auto& [name, file] : files_) names.push_back(name);
-  return names;
+void FolderState::remove(const std::string& file, std::vector<ObjectChange>& changes) {
+  if (!files_.contains(file)) return;
+  take(file, ParsedFile{}, changes);
+  files_.erase(file);
 }
 
-Merged FolderState::merge() const {
-  Merged merged;
-  Joiner<NodeObject> nodes("Node");
-  Joiner<NamespaceObject> namespaces("Namespace");
-  Joiner<PodObject> pods("Pod");
-  for (const auto& [name, file] : files_) {
-    merged.problems.insert(merged.problems.end(), file.problems.begin(), file.problems.end());
-    nodes.add(file.objects.nodes, merged.objects.nodes, merged.problems);
-    namespaces.add(file.objects.namespaces, merged.objects.namespaces, merged.problems);
-    pods.add(file.objects.pods, merged.objects.pods, merged.problems);
+void FolderState::count_ignored(const std::string& file, Kinds kinds) {
+  if (const auto before = ignored_.find(file); before != ignored_.end()) {
+    for (const auto& [kind, count] : before->second) {
+      const auto sum = ignored_kinds_.find(kind);
+      sum->second -= count;
+      if (sum->second == 0) ignored_kinds_.erase(sum);
+    }
+    ignored_.erase(before);
   }
-  return merged;
+  if (kinds.empty()) return;
+  for (const auto& [kind, count] : kinds) ignored_kinds_[kind] += count;
+  ignored_[file] = std::move(kinds);
 }
 
-std::map<std::string, uint32_t> FolderState::ignored_kinds() const {
-  std::map<std::string, uint32_t> sum;
-  for (const auto& [name, file] : files_) {
-    for (const auto& [kind, count] : file.ignored_kinds) sum[kind] += count;
-  }
-  return sum;
+std::vector<SourceProblem> FolderState::problems() const {
+  FileProblems by_file = problems_;
+  nodes_.add_problems(by_file);
+  namespaces_.add_problems(by_file);
+  pods_.add_problems(by_file);
+  std::vector<SourceProblem> all;
+  for (const auto& [file, problems] : by_file)
+    all.insert(all.end(), problems.begin(), problems.end());
+  return all;
 }
 
 }  // namespace sluice

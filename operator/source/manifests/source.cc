@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
@@ -14,8 +15,10 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "lib/fd/fd.h"
 #include "operator/source/manifests/merge.h"
@@ -87,7 +90,8 @@ class ManifestSource::Watch : public std::enable_shared_from_this<Watch> {
   std::set<std::string> logged_kinds_;
 
   FolderState state_;
-  Merged last_;
+  std::vector<ObjectChange> changes_;  // not told yet
+  std::vector<SourceProblem> last_problems_;
 };
 
 Status ManifestSource::Watch::start() {
@@ -219,9 +223,9 @@ void ManifestSource::Watch::scan() {
     folder_error_ = "folder " + folder_ + ": " + error.message();
     return;
   }
-  for (const std::string& name : state_.files()) {
-    if (!names.contains(name)) state_.remove(name);
-  }
+  std::set<std::string> gone;
+  std::ranges::set_difference(state_.files(), names, std::inserter(gone, gone.end()));
+  for (const std::string& name : gone) state_.remove(name, changes_);
   for (const std::string& name : names) read_manifest(name);
 }
 
@@ -230,18 +234,19 @@ void ManifestSource::Watch::read_manifest(const std::string& name) {
   const std::string path = folder_ + "/" + name;
   struct stat info = {};
   if (::stat(path.c_str(), &info) != 0) {
-    if (errno == ENOENT) return state_.remove(name);
+    if (errno == ENOENT) return state_.remove(name, changes_);
     return report_unreadable(name, from_errno("stat").message());
   }
-  if (S_ISDIR(info.st_mode)) return state_.remove(name);
+  if (S_ISDIR(info.st_mode)) return state_.remove(name, changes_);
   if (!S_ISREG(info.st_mode)) return report_unreadable(name, "not a regular file");
   if (info.st_size > kManifestMaxBytes) {
     return report_unreadable(name, "longer than " + std::to_string(kManifestMaxBytes) + " bytes");
   }
   const auto content = read_file(path);
-  if (!content && content.error().code == ErrorCode::kNotFound) return state_.remove(name);
+  if (!content && content.error().code == ErrorCode::kNotFound)
+    return state_.remove(name, changes_);
   if (!content) return report_unreadable(name, content.error().message());
-  state_.take(name, parse_documents(name, *content));
+  state_.take(name, parse_documents(name, *content), changes_);
 }
 
 void ManifestSource::Watch::report_unreadable(const std::string& name, std::string what) {
@@ -250,7 +255,7 @@ void ManifestSource::Watch::report_unreadable(const std::string& name, std::stri
   nothing.incomplete = true;
   nothing.problems.push_back(
       {.origin = {.file = name}, .what = "cannot be read: " + std::move(what)});
-  state_.take(name, std::move(nothing));
+  state_.take(name, std::move(nothing), changes_);
 }
 
 void ManifestSource::Watch::log_ignored() {
@@ -262,12 +267,12 @@ void ManifestSource::Watch::log_ignored() {
 
 void ManifestSource::Watch::notify(bool always) {
   log_ignored();
-  Merged merged = state_.merge();
+  std::vector<SourceProblem> problems = state_.problems();
   if (!folder_error_.empty())
-    merged.problems.insert(merged.problems.begin(), SourceProblem{.what = folder_error_});
-  if (!always && merged == last_) return;
-  last_ = std::move(merged);
-  on_change_(last_.objects, last_.problems);
+    problems.insert(problems.begin(), SourceProblem{.what = folder_error_});
+  if (!always && changes_.empty() && problems == last_problems_) return;
+  last_problems_ = std::move(problems);
+  on_change_(std::exchange(changes_, {}), last_problems_);
 }
 
 ManifestSource::ManifestSource(std::shared_ptr<Watch> watch) : watch_(std::move(watch)) {}

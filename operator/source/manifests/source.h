@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lib/result/result.h"
+#include "operator/source/changes.h"
 #include "operator/source/objects.h"
 
 namespace sluice {
@@ -22,9 +23,11 @@ namespace sluice {
 // is never taken. Thread: the one that runs `loop`.
 class ManifestSource {
  public:
-  // Everything there is now, and everything that is wrong with it now. Called once at start, then
+  // What is another since the last call (at the first: everything there is), and everything that
+  // is wrong now. An object that changed twice comes twice, in order. Called once at start, then
   // with every change.
-  using OnChange = std::function<void(const Objects&, const std::vector<SourceProblem>&)>;
+  using OnChange =
+      std::function<void(const std::vector<ObjectChange>&, const std::vector<SourceProblem>&)>;
 
   // Watches and reads `folder`; the first call of on_change comes from inside open. A folder that
   // is not there yet (or goes away) is a problem, not an error: it is read when it comes. Its
