@@ -2,10 +2,9 @@
 // Fields of one object of a manifest, read with their path and position.
 #include "operator/source/manifests/document.h"
 
-#include <array>
-
 #include "lib/labels/labels.h"
 #include "lib/utf8/utf8.h"
+#include "operator/source/values.h"
 
 namespace sluice {
 namespace {
@@ -16,18 +15,6 @@ bool is_absent(const YAML::Node& node) {
 
 std::string quoted(std::string_view text) {
   return "\"" + std::string(text) + "\"";
-}
-
-// Ranges that no pod and no node can have: this host, link-local, multicast.
-const Prefix* special_range(const Prefix& prefix) {
-  static const std::array<Prefix, 6> kSpecial = {
-      *parse_prefix("127.0.0.0/8"), *parse_prefix("169.254.0.0/16"), *parse_prefix("224.0.0.0/4"),
-      *parse_prefix("::1/128"),     *parse_prefix("fe80::/10"),      *parse_prefix("ff00::/8"),
-  };
-  for (const Prefix& special : kSpecial) {
-    if (overlaps(special, prefix)) return &special;
-  }
-  return nullptr;
 }
 
 }  // namespace
@@ -150,16 +137,9 @@ std::optional<Address> ObjectReader::address(const Field& field) {
     report(field, "must be an IP address");
     return std::nullopt;
   }
-  const std::string text = field.node.Scalar();
-  const auto address = parse_address(text);
+  const auto address = object_address(field.node.Scalar());
   if (!address) {
-    report(field, quoted(text) + " is not an IP address");
-    return std::nullopt;
-  }
-  const Prefix* special = special_range(host_prefix(*address));
-  if (address->is_unspecified() || special != nullptr) {
-    report(field, quoted(text) + " cannot be the address of a node or a pod" +
-                      (special == nullptr ? "" : ": it is in " + to_string(*special)));
+    report(field, address.error().context);
     return std::nullopt;
   }
   return *address;
@@ -168,18 +148,9 @@ std::optional<Address> ObjectReader::address(const Field& field) {
 std::optional<Prefix> ObjectReader::pod_cidr(const Field& field) {
   const std::string text =
       field.node.IsDefined() && field.node.IsScalar() ? field.node.Scalar() : "";
-  const auto prefix = parse_prefix(text);
-  if (text.find('/') == std::string::npos || !prefix) {
-    std::string why = prefix ? "the length is missing" : prefix.error().context;
-    report(field, quoted(text) + " is not a CIDR: " + why);
-    return std::nullopt;
-  }
-  if (prefix->family_length() == 0) {
-    report(field, quoted(text) + " cannot be a pod CIDR: it holds every address");
-    return std::nullopt;
-  }
-  if (const Prefix* special = special_range(*prefix)) {
-    report(field, quoted(text) + " cannot be a pod CIDR: it overlaps " + to_string(*special));
+  const auto prefix = sluice::pod_cidr(text);
+  if (!prefix) {
+    report(field, prefix.error().context);
     return std::nullopt;
   }
   return *prefix;
