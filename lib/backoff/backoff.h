@@ -24,7 +24,6 @@ class Backoff {
   // doubles with every call, up to `longest`.
   std::chrono::milliseconds next();
   void reset() { failures_ = 0; }
-  uint32_t failures() const { return failures_; }
 
  private:
   BackoffLimits limits_;
