@@ -88,13 +88,8 @@ struct Resolver::Round {
 
 IntentDelta Resolver::apply(std::span<const ObjectChange> changes) {
   Round round;
-  for (const ObjectChange& change : changes) {
-    if (const auto* node = std::get_if<NodeObject>(&change.object)) {
-      take(*node, change.removed, round);
-    } else if (const auto* pod = std::get_if<PodObject>(&change.object)) {
-      take(*pod, change.removed, round);
-    }  // nothing selects by the labels of namespaces yet
-  }
+  for (const ObjectChange& change : changes)
+    std::visit([&](const auto& object) { take(object, change.removed, round); }, change.object);
   // In the order of names: a node's ranges depend on those of nodes before it, and deciding one
   // asks only for later ones.
   while (!round.nodes.empty()) decide_node(round.nodes.extract(round.nodes.begin()).value(), round);

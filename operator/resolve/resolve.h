@@ -43,6 +43,11 @@ class Resolver {
 
   void take(const NodeObject& node, bool removed, Round& round);
   void take(const PodObject& pod, bool removed, Round& round);
+  // Nothing that a node needs follows from these yet. A kind that is not named here does not
+  // compile.
+  static void take(const NamespaceObject&, bool, Round&) {}
+  static void take(const ServiceObject&, bool, Round&) {}
+  static void take(const CustomObject&, bool, Round&) {}
   void claim(const Node& node, bool wanted, Round& round);
   void claim(const PodKey& key, const Pod& pod, bool wanted, Round& round);
   void decide_node(const std::string& name, Round& round);

@@ -8,8 +8,11 @@
 
 namespace sluice {
 
+using SourceObject =
+    std::variant<NodeObject, NamespaceObject, PodObject, ServiceObject, CustomObject>;
+
 struct ObjectChange {
-  std::variant<NodeObject, NamespaceObject, PodObject> object{};
+  SourceObject object{};
   bool removed = false;  // only the key fields of `object` are set
 
   bool operator==(const ObjectChange&) const = default;

@@ -56,6 +56,44 @@ struct PodObject {
   bool operator==(const PodObject&) const = default;
 };
 
+struct ServicePort {
+  std::string name{};      // empty where the service has one port without a name
+  std::string protocol{};  // "TCP", "UDP", "SCTP"
+  uint16_t port = 0;
+  uint16_t node_port = 0;  // 0: none
+
+  bool operator==(const ServicePort&) const = default;
+};
+
+struct ServiceObject {
+  std::string namespace_name{};
+  std::string name{};
+  std::string type{};                  // spec.type: ClusterIP, NodePort, LoadBalancer, ExternalName
+  std::vector<Address> cluster_ips{};  // none: headless or ExternalName
+  std::vector<Address> external_ips{};  // spec.externalIPs
+  std::vector<Address> ingress_ips{};   // status.loadBalancer.ingress of ipMode VIP
+  std::vector<Prefix> source_ranges{};  // spec.loadBalancerSourceRanges
+  std::vector<ServicePort> ports{};     // in their order
+  bool external_local = false;          // spec.externalTrafficPolicy: Local
+  bool internal_local = false;          // spec.internalTrafficPolicy: Local
+  uint32_t affinity_seconds = 0;        // spec.sessionAffinity: ClientIP; 0: none
+  uint16_t health_check_node_port = 0;  // 0: none
+
+  bool operator==(const ServiceObject&) const = default;
+};
+
+// An object of a custom resource. Its `spec` stays text for who knows the kind.
+struct CustomObject {
+  std::string kind{};
+  std::string namespace_name{};  // empty for kinds without one
+  std::string name{};
+  std::string uid{};
+  int64_t generation = 0;  // grows with each change of the spec
+  std::string spec{};      // JSON, its keys in order
+
+  bool operator==(const CustomObject&) const = default;
+};
+
 // Complete: what is not in it does not exist. No order is promised, and no key occurs twice.
 struct Objects {
   std::vector<NodeObject> nodes{};

@@ -65,6 +65,17 @@ TEST(Resolve, SortsNodesAndPods) {
   EXPECT_EQ(resolution.intent.pods[2].identity, "namespace=z");
 }
 
+TEST(Resolve, KindsThatNoNodeNeedsYetChangeNothing) {
+  const std::vector<ObjectChange> changes = {
+      {.object = NamespaceObject{.name = "a"}},
+      {.object = ServiceObject{.name = "a"}},
+      {.object = CustomObject{.kind = "IPPool", .name = "a"}}};
+  Resolver resolver;
+
+  EXPECT_TRUE(resolver.apply(changes).empty());
+  EXPECT_TRUE(resolver.intent().nodes.empty() && resolver.intent().pods.empty());
+}
+
 TEST(Resolve, NodeKeepsItsFirstAddressOfEachFamily) {
   Objects objects;
   objects.nodes = {node("a", {"192.0.2.1", "192.0.2.9", "2001:db8::1", "2001:db8::2"}, {})};
