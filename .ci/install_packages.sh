@@ -10,7 +10,7 @@ build=(
 	build-essential cmake ninja-build ccache pkg-config git
 	clang-19 clang-format-19 clang-tidy-19 llvm-19 libclang-rt-19-dev
 	libelf-dev zlib1g-dev libmnl-dev libcap-dev
-	libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
+	libcurl4-openssl-dev libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
 	prometheus-cpp-dev nlohmann-json3-dev libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev libexpected-dev libasio-dev libssl-dev
 	libgtest-dev libgmock-dev libbenchmark-dev
 )

@@ -32,7 +32,7 @@ add_library(header_check OBJECT EXCLUDE_FROM_ALL ${cxx_sources} ${c_sources})
 target_include_directories(header_check PRIVATE ${CMAKE_SOURCE_DIR})
 target_include_directories(header_check SYSTEM PRIVATE ${PROTO_OUTPUT_DIR} ${BPF_OUTPUT_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_link_libraries(header_check PRIVATE PkgConfig::LIBBPF PkgConfig::LIBMNL PkgConfig::GRPCPP protobuf::libprotobuf
-                      prometheus-cpp::core nlohmann_json::nlohmann_json yaml-cpp spdlog::spdlog CLI11::CLI11 tl::expected)
+                      prometheus-cpp::core nlohmann_json::nlohmann_json yaml-cpp spdlog::spdlog CURL::libcurl CLI11::CLI11 tl::expected)
 target_compile_options(header_check PRIVATE -Wall -Wextra -Wshadow -Werror $<$<COMPILE_LANGUAGE:CXX>:-Wconversion>)
 if(proto_targets)
   add_dependencies(header_check ${proto_targets})
