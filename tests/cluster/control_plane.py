@@ -3,7 +3,6 @@
 import os
 import select
 import signal
-import urllib.parse
 
 import build
 import pki
@@ -13,6 +12,7 @@ from machine import kill_and_wait, start_time, wait_for
 SUBNET, HOST = 201, 10  # of the lab: 172.30.201.10 and fd30:0:0:c9::a
 PORT = 6443
 ETCD = "http://127.0.0.1:2379"
+ISSUER = "https://kubernetes.default.svc.cluster.local"  # of the tokens of service accounts
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
@@ -45,7 +45,8 @@ class ControlPlane:
             self.kubeconfig(user)
 
     def kubeconfig(self, user):
-        return self.ca.write_kubeconfig(os.path.join(self.dir, f"{user}.conf"), self.server, user)
+        cluster = {"server": self.server, "certificate-authority": self.ca.certificate}
+        return pki.write_kubeconfig(os.path.join(self.dir, f"{user}.conf"), cluster, self.ca.user(user))
 
     def log_of(self, name):
         return os.path.join(self.dir, f"{name}.log")
@@ -111,24 +112,16 @@ class ControlPlane:
         return os.path.join(self.pki, name)
 
     def _etcd(self):
-        peer = urllib.parse.urlsplit(ETCD)._replace(netloc="127.0.0.1:2380").geturl()
-        return [f"--data-dir={self.dir}/etcd", f"--listen-client-urls={ETCD}", f"--advertise-client-urls={ETCD}",
-                f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
-                f"--initial-cluster=default={peer}", "--unsafe-no-fsync"]  # the data lives as long as the test
+        return etcd_flags(f"{self.dir}/etcd", ETCD, "http://127.0.0.1:2380")
 
     def _apiserver(self):
-        issuer = "https://kubernetes.default.svc.cluster.local"
         return [
-            f"--etcd-servers={ETCD}", f"--secure-port={PORT}",
+            *server_flags(self.pki, ETCD, PORT),
             f"--bind-address={'::' if ':' in self.address else '0.0.0.0'}",
             f"--advertise-address={self.address}", f"--service-cluster-ip-range={self.families.ranges('services')}",
             "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
             # Webhooks and aggregated APIs are called at their endpoints: this machine has no service translation.
             "--enable-aggregator-routing=true",
-            f"--client-ca-file={self.ca.certificate}", f"--tls-cert-file={self._pki('apiserver.crt')}",
-            f"--tls-private-key-file={self._pki('apiserver.key')}",
-            f"--service-account-issuer={issuer}", f"--service-account-signing-key-file={self._pki('sa.key')}",
-            f"--service-account-key-file={self._pki('sa.pub')}",
             "--kubelet-preferred-address-types=InternalIP", f"--kubelet-certificate-authority={self.ca.certificate}",
             f"--kubelet-client-certificate={self._pki('kubelet-client.crt')}",
             f"--kubelet-client-key={self._pki('kubelet-client.key')}",
@@ -157,6 +150,21 @@ class ControlPlane:
 
     def _scheduler(self):
         return self._client_flags("kube-scheduler")
+
+
+def etcd_flags(data, client, peer):
+    """data: its folder. client, peer: where it listens."""
+    return [f"--data-dir={data}", f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}", "--unsafe-no-fsync"]  # the data lives as long as the test
+
+
+def server_flags(folder, etcd, port):
+    """Of the API server. folder: what pki made for it, by the names ca, apiserver and sa."""
+    return [f"--etcd-servers={etcd}", f"--secure-port={port}", f"--client-ca-file={folder}/ca.crt",
+            f"--tls-cert-file={folder}/apiserver.crt", f"--tls-private-key-file={folder}/apiserver.key",
+            f"--service-account-issuer={ISSUER}", f"--service-account-signing-key-file={folder}/sa.key",
+            f"--service-account-key-file={folder}/sa.pub"]
 
 
 def tail(path, lines=20):

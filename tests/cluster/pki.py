@@ -44,6 +44,15 @@ def write_service_account_keys(folder):
                                                 serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
+def write_kubeconfig(path, cluster, user):
+    """cluster, user: the fields of the one entry of each."""
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "test",
+              "clusters": [{"name": "test", "cluster": cluster}], "users": [{"name": "test", "user": user}],
+              "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}]}
+    write_private(path, json.dumps(config, indent=1).encode())
+    return path
+
+
 class Authority:
     """A certificate authority of its own folder: NAME.crt and NAME.key, and whatever it issues beside them."""
 
@@ -88,13 +97,6 @@ class Authority:
         with open(self.path(file, "crt"), "wb") as out:
             out.write(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def write_kubeconfig(self, path, server, user):
-        """user: a file name that was issued. The kubeconfig names the files, so a new certificate is taken up."""
-        config = {"apiVersion": "v1", "kind": "Config", "current-context": "test",
-                  "clusters": [{"name": "test", "cluster": {"server": server,
-                                                            "certificate-authority": self.certificate}}],
-                  "users": [{"name": user, "user": {"client-certificate": self.path(user, "crt"),
-                                                    "client-key": self.path(user, "key")}}],
-                  "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}]}
-        write_private(path, json.dumps(config, indent=1).encode())
-        return path
+    def user(self, file):
+        """What was issued, for a kubeconfig. It names the files, so a new certificate is taken up."""
+        return {"client-certificate": self.path(file, "crt"), "client-key": self.path(file, "key")}
