@@ -40,7 +40,7 @@ cluster-down: ## remove it, and whatever interrupted runs left
 test: packages ## every kind of test that this machine can run; logs in build/test-logs/
 	@.ci/test
 
-test-%: packages ## one kind: format build headers unit prog layout verifier tsan fuzz netns cluster vm tidy
+test-%: packages ## one kind: format build headers unit prog layout verifier tsan fuzz kube netns cluster vm tidy
 	@.ci/test $*
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)
