@@ -14,7 +14,8 @@ build: packages ## debug build: everything
 	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
 
 release: packages ## release build: the binaries
-	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench controlbench
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench \
+		controlbench objectbench
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
 	@SLUICE_BIN=$(CURDIR)/build/release/bin KEEP=$(KEEP) tests/demo/run
