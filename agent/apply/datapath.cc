@@ -15,6 +15,7 @@
 #include "agent/apply/preconditions.h"
 #include "agent/apply/programs.h"
 #include "agent/apply/table.h"
+#include "agent/desired/pod_device.h"
 #include "lib/fd/fd.h"
 #include "lib/netlink/netlink.h"
 
@@ -100,6 +101,8 @@ struct Datapath::Parts {
   void write_node(const node_row& row, ApplyReport& report);
   void load(const datapath_config& wanted, ApplyReport& report);
   void attach(const Rows& rows, ApplyReport& report);
+  bool attach_device(uint32_t ifindex, DeviceRole role, ApplyReport& report);
+  void open_to_pod(uint32_t ifindex, ApplyReport& report);
   void detach(const Rows& rows, ApplyReport& report);
   ApplyReport apply(const Rows& rows);
 };
@@ -171,19 +174,34 @@ void Datapath::Parts::load(const datapath_config& wanted, ApplyReport& report) {
   report.written += programs->size();
 }
 
+bool Datapath::Parts::attach_device(uint32_t ifindex, DeviceRole role, ApplyReport& report) {
+  bool both = true;
+  for (const Direction direction : kDirections) {
+    const Slot slot{.ifindex = ifindex, .direction = direction};
+    const Result<bool> done =
+        programs ? attacher->attach(slot, (*programs)[hook_at(role, direction)])
+                 : Result<bool>(fail(ErrorCode::kUnavailable, "the programs are not loaded"));
+    if (!done) record(report, slot_text(slot), ifindex, done.error());
+    if (done && *done) report.written++;
+    both = both && done.has_value();
+  }
+  return both;
+}
+
+// A pod's device is made down and comes up here, behind its programs: what the pod sends before
+// passes nowhere.
+void Datapath::Parts::open_to_pod(uint32_t ifindex, ApplyReport& report) {
+  const auto link = settings.links().find(ifindex);
+  if (link == settings.links().end() || link->second.up || !looks_like_ours(link->second)) return;
+  const auto up = netlink.set_link_up(ifindex);
+  if (up) report.written++;
+  record(report, "device " + link->second.name, ifindex, up);
+}
+
 void Datapath::Parts::attach(const Rows& rows, ApplyReport& report) {
   for (const auto& [ifindex, role] : rows.attachments) {
-    for (const Direction direction : kDirections) {
-      const Slot slot{.ifindex = ifindex, .direction = direction};
-      if (!programs) {
-        record(report, slot_text(slot), ifindex,
-               Error{.code = ErrorCode::kUnavailable, .context = "the programs are not loaded"});
-        continue;
-      }
-      const auto done = attacher->attach(slot, (*programs)[hook_at(role, direction)]);
-      if (!done) record(report, slot_text(slot), ifindex, done.error());
-      if (done && *done) report.written++;
-    }
+    const bool filtered = attach_device(ifindex, role, report);
+    if (filtered && role == DeviceRole::kPod) open_to_pod(ifindex, report);
   }
 }
 
@@ -211,7 +229,7 @@ ApplyReport Datapath::Parts::apply(const Rows& rows) {
   write_node(rows.node, report);
   load(rows.config, report);
   attach(rows, report);
-  routes.write(rows, report);
+  routes.write(rows, report);  // the kernel takes none over a device that is down
   // Deletions, the other way round.
   routes.remove_unwanted(rows, report);
   detach(rows, report);

@@ -69,8 +69,9 @@ class Datapath {
   Datapath(const Datapath&) = delete;
   Datapath& operator=(const Datapath&) = delete;
 
-  // Makes the kernel hold `rows` and nothing else of ours. Call it only after the first full sync
-  // of the intent: what is not in `rows` is deleted. Costs what differs from the last call.
+  // Makes the kernel hold `rows` and nothing else of ours; a pod's device that is down comes up as
+  // soon as both of its programs are on it, and not without them. Call it only after the first full
+  // sync of the intent: what is not in `rows` is deleted. Costs what differs from the last call.
   ApplyReport apply(const Rows& rows);
   // Reads the kernel again and repairs what drifted from the last `rows`; `written + deleted` is
   // the drift. Before the first apply it does nothing.

@@ -60,16 +60,19 @@ class HostSettings {
   HostSettings(Netlink& netlink, HostMemory& memory) : netlink_(netlink), memory_(memory) {}
   void write(const Rows& rows, ApplyReport& report);
   void forget() { settled_.clear(); }  // look at every device again
+  // As they were when write() looked, by ifindex.
+  const std::map<uint32_t, LinkInfo>& links() const { return links_; }
 
  private:
   Status set(const std::string& path, const std::string& value, ApplyReport& report);
   // Of what is not ours: remembers the value that was there.
   Status set_foreign(const std::string& path, const std::string& value, ApplyReport& report);
-  void write_node(const Rows& rows, const std::map<uint32_t, LinkInfo>& links, ApplyReport& report);
+  void write_node(const Rows& rows, ApplyReport& report);
   void write_device(const LinkInfo& link, bool ipv6, ApplyReport& report);
   Netlink& netlink_;
   HostMemory& memory_;
   std::set<uint32_t> settled_;
+  std::map<uint32_t, LinkInfo> links_;
 };
 
 // Puts back each sysctl that still has the value that we gave it; a device that is gone took its

@@ -52,16 +52,15 @@ Status HostSettings::set_foreign(const std::string& path, const std::string& val
 
 // Turning on forwarding makes the kernel ignore router advertisements; an uplink that lived by them
 // gets the setting that keeps them, before that.
-void HostSettings::write_node(const Rows& rows, const std::map<uint32_t, LinkInfo>& links,
-                              ApplyReport& report) {
+void HostSettings::write_node(const Rows& rows, ApplyReport& report) {
   record(report, "sysctl ipv4/ip_forward", 0, set_foreign("ipv4/ip_forward", "1", report));
   if (rows.config.ipv6 == 0) return;
   const auto forwarding = read_sysctl(kProc + "ipv6/conf/all/forwarding");
   if (!forwarding) return record(report, "sysctl ipv6", 0, forwarding.error());
   if (*forwarding == "1") return;
   for (const auto& [ifindex, role] : rows.attachments) {
-    const auto link = links.find(ifindex);
-    if (role != DeviceRole::kUplink || link == links.end()) continue;
+    const auto link = links_.find(ifindex);
+    if (role != DeviceRole::kUplink || link == links_.end()) continue;
     const std::string path = "ipv6/conf/" + link->second.name + "/accept_ra";
     const auto accepts = read_sysctl(kProc + path);
     if (!accepts || *accepts != "1") continue;
@@ -92,15 +91,15 @@ void HostSettings::write_device(const LinkInfo& link, bool ipv6, ApplyReport& re
 }
 
 void HostSettings::write(const Rows& rows, ApplyReport& report) {
+  links_.clear();
   const auto found = netlink_.links();
   if (!found) return record(report, "devices", 0, found.error());
-  std::map<uint32_t, LinkInfo> links;
-  for (const LinkInfo& link : *found) links.emplace(link.ifindex, link);
-  write_node(rows, links, report);
-  std::erase_if(settled_, [&](uint32_t ifindex) { return !links.contains(ifindex); });
+  for (const LinkInfo& link : *found) links_.emplace(link.ifindex, link);
+  write_node(rows, report);
+  std::erase_if(settled_, [&](uint32_t ifindex) { return !links_.contains(ifindex); });
   for (const auto& [ifindex, role] : rows.attachments) {
-    const auto link = links.find(ifindex);
-    if (role == DeviceRole::kUplink || link == links.end()) continue;
+    const auto link = links_.find(ifindex);
+    if (role == DeviceRole::kUplink || link == links_.end()) continue;
     if (!settled_.contains(ifindex)) write_device(link->second, rows.config.ipv6 != 0, report);
     const auto smaller = rows.smaller_mtus.find(ifindex);
     const uint32_t mtu = smaller == rows.smaller_mtus.end() ? rows.pod_mtu : smaller->second;

@@ -12,6 +12,7 @@
 
 #include "agent/apply/attach.h"
 #include "lib/fd/fd.h"
+#include "lib/netlink/netlink.h"
 
 namespace sluice {
 
@@ -63,6 +64,14 @@ void check_programs(const LocalEndpoint& endpoint, std::vector<std::string>& pro
   }
 }
 
+void check_device_is_up(const LocalEndpoint& endpoint, std::vector<std::string>& problems) {
+  auto netlink = Netlink::open();
+  if (!netlink) return problems.push_back(netlink.error().message());
+  const auto link = netlink->link(endpoint.ifindex);
+  // One that is missing is told of by who made it.
+  if (link && !link->up) problems.push_back("host device " + endpoint.host_device + " is down");
+}
+
 void check_identity(const TableRows<identity_key, identity_row>& rows,
                     const LocalEndpoint& endpoint, const Address& address,
                     std::vector<std::string>& problems) {
@@ -106,6 +115,7 @@ void check_endpoint_row(const DatapathReader& reader, const LocalEndpoint& endpo
 std::vector<std::string> datapath_problems(const DatapathReader& reader,
                                            const LocalEndpoint& endpoint) {
   std::vector<std::string> problems;
+  check_device_is_up(endpoint, problems);
   check_programs(endpoint, problems);
   check_endpoint_row(reader, endpoint, problems);
   const auto identities = reader.identities();

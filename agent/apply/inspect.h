@@ -10,7 +10,8 @@
 
 namespace sluice {
 
-// One sentence for each row or program of this pod that is missing or wrong; empty: all there.
+// One sentence for each row or program of this pod that is missing or wrong, or that its device is
+// down; empty: all there.
 // Thread: any.
 std::vector<std::string> datapath_problems(const DatapathReader& reader,
                                            const LocalEndpoint& endpoint);

@@ -149,7 +149,6 @@ void look_at_host_side(Netlink& host, const LocalEndpoint& endpoint, PodMtu mtu,
   }
   if (!is_ours(*link, key_of(endpoint)))
     problems.push_back(name + " has the alias '" + link->alias + "' of somebody else");
-  if (!link->up) problems.push_back(name + " is down");
   if (link->mac != endpoint.host_mac) {
     problems.push_back(name + " has MAC " + to_string(link->mac) + ", expected " +
                        to_string(endpoint.host_mac));
@@ -289,7 +288,6 @@ Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, c
   const auto link = host.link(endpoint.host_device);
   if (!link) return fail(link.error());
   Status done = configure_pod_side(endpoint, netns, mtu, node_ranges);
-  if (done) done = host.set_link_up(link->ifindex);
   if (done) return link->ifindex;
   Error error = done.error();
   if (Status undone = host.delete_link(link->ifindex); !undone)

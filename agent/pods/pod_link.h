@@ -24,15 +24,16 @@ struct PodMtu {
 PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node);
 
 // Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default
-// routes (behind those that the pod has already by another interface), brings both ends and the
-// pod's loopback up. Returns the index of the host's end. On failure nothing stays. kExists: the
-// host's end or the interface in the pod is there already.
+// routes (behind those that the pod has already by another interface), brings the inner end and the
+// pod's loopback up. The host's end stays down, so that no packet passes before the programs are on
+// it: apply brings it up. Returns the index of the host's end. On failure nothing stays. kExists:
+// the host's end or the interface in the pod is there already.
 // node_ranges: what pods of this node have their addresses from; reached with the device's own MTU.
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,
                                  PodMtu mtu, std::span<const Prefix> node_ranges);
 
 // Everything about the pair that is not as create_pod_link left it, one sentence each; empty:
-// intact.
+// intact. That the host's end is up is apply's to see.
 std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& endpoint,
                                            const Netns& netns, PodMtu mtu);
 

@@ -148,6 +148,29 @@ TEST_F(ApplyTest, AuditRepairsWhatOthersBroke) {
   EXPECT_EQ(datapath->audit().written, 0U);
 }
 
+TEST_F(ApplyTest, N10_APodsDeviceComesUpBehindItsProgramsAndNotWithoutThem) {
+  const uint32_t ours = add_pair_down("sl1", "sluice:demo/b");
+  const uint32_t blocked = add_pair_down("sl2", "sluice:demo/c");
+  const uint32_t theirs = add_pair_down("up1", "");
+  options_.attach = "tcx";
+  auto datapath = open();
+  // Its program of one side cannot be pinned.
+  ASSERT_TRUE(make_directories(bpffs_ + "/sluice/v1/links/" + std::to_string(blocked) + "-egress"));
+  Rows wanted = rows();
+  for (const uint32_t each : {ours, blocked}) wanted.attachments[each] = DeviceRole::kPod;
+  wanted.attachments[theirs] = DeviceRole::kUplink;
+  wanted.routes.push_back({.destination = *parse_prefix("10.1.0.3/32"), .ifindex = ours});
+
+  const auto report = datapath->apply(wanted);
+
+  ASSERT_EQ(report.errors.size(), 1U) << report.status().error().message();
+  EXPECT_EQ(report.errors[0].ifindex, blocked);
+  EXPECT_TRUE(netlink_->link(ours)->up);
+  EXPECT_EQ(netlink_->routes(kRouteProtocol)->size(), 3U);
+  EXPECT_FALSE(netlink_->link(blocked)->up);
+  EXPECT_FALSE(netlink_->link(theirs)->up);
+}
+
 TEST_F(ApplyTest, AStrangersRouteIsNeitherReplacedNorDeleted) {
   RouteInfo theirs;
   theirs.destination = *parse_prefix("10.2.0.0/16");

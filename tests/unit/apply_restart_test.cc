@@ -53,6 +53,23 @@ TEST_F(ApplyTest, KilledInTheMiddleOfWorkItLeavesAWorkingNode) {
   EXPECT_EQ(datapath->reader().identities()->size(), 3U);
 }
 
+// A kill between the programs and the device's start leaves it down.
+TEST_F(ApplyTest, N10_ANewProcessBringsUpWhatItFindsDown) {
+  const uint32_t late = add_pair_down("sl1", "sluice:demo/b");
+  Rows wanted = rows();
+  wanted.attachments[late] = DeviceRole::kPod;
+  auto datapath = open();
+  apply(*datapath, wanted);
+  ASSERT_EQ(::system("ip link set sl1 down"), 0);
+  datapath.reset();
+
+  datapath = open();
+  EXPECT_FALSE(netlink_->link(late)->up);
+  apply(*datapath, wanted);
+
+  EXPECT_TRUE(netlink_->link(late)->up);
+}
+
 TEST_F(ApplyTest, PinsOfADeletedDeviceAreRemoved) {
   auto datapath = open();
   apply(*datapath, rows());

@@ -40,13 +40,19 @@ class KernelSandbox : public testing::Test {
 
   // A pair whose both ends are here and up; the ifindex of `name`, its peer is "p" + name.
   uint32_t add_pair(const std::string& name, const std::string& alias) {
+    const uint32_t ifindex = add_pair_down(name, alias);
+    EXPECT_TRUE(netlink_->set_link_up(ifindex));
+    return ifindex;
+  }
+
+  // The same, but `name` itself is down.
+  uint32_t add_pair_down(const std::string& name, const std::string& alias) {
     const VethEnd host{.name = name, .mac = Mac{{2, 0, 0, 0, 0, 1}}, .mtu = 1500};
     const VethEnd peer{.name = "p" + name, .mac = Mac{{2, 0, 0, 0, 0, 2}}, .mtu = 1500};
     const auto made = netlink_->add_veth(host, peer, netns_.get(), alias);
     EXPECT_TRUE(made) << made.error().message();
     const auto link = netlink_->link(name);
     EXPECT_TRUE(link);
-    EXPECT_TRUE(netlink_->set_link_up(link->ifindex));
     EXPECT_TRUE(netlink_->set_link_up(netlink_->link("p" + name)->ifindex));
     return link->ifindex;
   }

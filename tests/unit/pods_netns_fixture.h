@@ -153,9 +153,19 @@ class PodsNetns : public testing::Test {
     ++revision_;
     if (apply_)
       asio::post(loop_, [this, revision = revision_] {
-        if (service_) service_->applied(revision, failed_);
+        if (!service_) return;
+        bring_devices_up();
+        service_->applied(revision, failed_);
       });
     return revision_;
+  }
+  // What apply does once the programs are on them.
+  void bring_devices_up() {
+    auto host = Netlink::open();
+    for (const LocalEndpoint& endpoint : service_->endpoints()) {
+      if (!host->link(endpoint.ifindex)) continue;
+      EXPECT_TRUE(host->set_link_up(endpoint.ifindex));
+    }
   }
 
   // Runs the plugin in another thread while the loop serves it here.

@@ -36,6 +36,32 @@ TEST_F(PodsNetns, AddMakesThePodsNetwork) {
   EXPECT_EQ(check.exit_code, 0) << check.output;
 }
 
+TEST_F(PodsNetns, N10_TheHostsEndStaysDownForApplyToBringUp) {
+  PodNetns pod;
+  const auto netns = open_netns(pod.path());
+  auto host = Netlink::open();
+  LocalEndpoint endpoint;
+  endpoint.network = "net";
+  endpoint.container_id = "c1";
+  endpoint.ifname = "eth0";
+  endpoint.host_device = host_device_name(key_of(endpoint));
+  endpoint.ipv4 = *parse_address("10.9.0.1");
+  endpoint.ipv6 = *parse_address("fd09::1");
+  endpoint.pod_mac = pod_mac(key_of(endpoint));
+  endpoint.host_mac = kGatewayMac;
+
+  const auto made = create_pod_link(*host, endpoint, *netns, {.device = 1500, .route = 1450});
+
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_FALSE(host->link(*made)->up);
+  Netlink inside = pod.netlink();
+  EXPECT_TRUE(inside.link("eth0")->up);
+  EXPECT_FALSE(inside.link("eth0")->running);
+  ASSERT_TRUE(host->set_link_up(*made));
+  EXPECT_TRUE(inside.link("eth0")->running);
+  for (const AddressInfo& each : *inside.addresses()) EXPECT_FALSE(each.tentative);
+}
+
 TEST_F(PodsNetns, DelIsIdempotentAlsoWithoutNamespace) {
   PodNetns pod;
   ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
