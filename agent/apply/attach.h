@@ -32,14 +32,16 @@ class Attacher {
   virtual ~Attacher() = default;
   // Reads what of ours is attached, by any earlier process too.
   virtual Status refresh() = 0;
-  // Attaches or replaces; nothing where this program is there already. True: something changed.
+  // Attaches or replaces; nothing where this program is there already. True: something changed. An
+  // error does not mean that the program is not there: it may be that it would not outlive us.
   virtual Result<bool> attach(const Slot& slot, const Program& program) = 0;
   virtual Status detach(const Slot& slot) = 0;
   virtual std::vector<Slot> slots() const = 0;  // also of devices that are gone
   virtual std::string_view name() const = 0;
 };
 
-// Links pinned as <folder>/<ifindex>-<ingress|egress>: they outlive the process that made them.
+// Links pinned as <folder>/<ifindex>-<ingress|egress>: they outlive the process that made them. One
+// whose pin somebody took away is held by us alone, and is pinned anew.
 class TcxAttacher final : public Attacher {
  public:
   explicit TcxAttacher(std::string folder) : folder_(std::move(folder)) {}
@@ -52,10 +54,16 @@ class TcxAttacher final : public Attacher {
  private:
   struct Link {
     Fd fd;
+    uint32_t id = 0;  // the kernel's number of the link
     uint32_t program_id = 0;
-    bool alive = false;  // its device exists
+    bool alive = false;   // its device exists and carries it
+    bool pinned = false;  // as the last refresh saw it
   };
   Result<Link> open_pin(const Slot& slot) const;
+  Status inspect(const Slot& slot, Link& link) const;
+  Result<bool> attach_anew(const Slot& slot, const Program& program);
+  Result<bool> replace_program(const Slot& slot, Link& link, const Program& program) const;
+  Status pin(const Slot& slot, Link& link) const;
   std::string path(const Slot& slot) const;
 
   std::string folder_;

@@ -103,6 +103,7 @@ struct Datapath::Parts {
   void attach(const Rows& rows, ApplyReport& report);
   bool attach_device(uint32_t ifindex, DeviceRole role, ApplyReport& report);
   void open_to_pod(uint32_t ifindex, ApplyReport& report);
+  void pin_maps(ApplyReport& report);
   void detach(const Rows& rows, ApplyReport& report);
   ApplyReport apply(const Rows& rows);
 };
@@ -218,6 +219,15 @@ void Datapath::Parts::detach(const Rows& rows, ApplyReport& report) {
   for (const Slot& slot : former->slots()) remove(*former, slot);
 }
 
+// Without its pins the next agent finds nothing, and every program goes with this one.
+void Datapath::Parts::pin_maps(ApplyReport& report) {
+  if (auto mounted = check_bpffs(options.bpffs); !mounted)
+    return record(report, "pins", 0, mounted);
+  const auto pinned = repin_maps(maps);
+  if (!pinned) return record(report, "pins", 0, pinned.error());
+  report.written += *pinned;
+}
+
 ApplyReport Datapath::Parts::apply(const Rows& rows) {
   ApplyReport report;
   // Creations, what is used before what uses it.
@@ -272,7 +282,12 @@ ApplyReport Datapath::audit() {
     record(report, "audit", 0, within("audit", done.error()));
     return report;
   }
-  return parts_->apply(*parts_->last);
+  parts_->pin_maps(report);
+  ApplyReport repaired = parts_->apply(*parts_->last);
+  repaired.written += report.written;
+  repaired.failed += report.failed;
+  repaired.errors.insert(repaired.errors.begin(), report.errors.begin(), report.errors.end());
+  return repaired;
 }
 
 const Rows& Datapath::applied() const {

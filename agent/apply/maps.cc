@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -93,6 +94,23 @@ Status share_map(bpf_map* map, SharedMaps& maps) {
   return {};
 }
 
+Result<uint32_t> map_id(int fd, const std::string& path) {
+  bpf_map_info info = {};
+  uint32_t size = sizeof(info);
+  if (bpf_map_get_info_by_fd(fd, &info, &size) != 0) return fail(from_errno("inspect map " + path));
+  return info.id;
+}
+
+Result<bool> is_pinned_at(int fd, const std::string& path) {
+  const Fd pin(bpf_obj_get(path.c_str()));
+  if (!pin.valid()) return false;
+  const auto found = map_id(pin.get(), path);
+  const auto ours = map_id(fd, path);
+  if (!found) return fail(found.error());
+  if (!ours) return fail(ours.error());
+  return *found == *ours;
+}
+
 // .rodata and the like belong to one object; only maps that the program declares for pinning are
 // shared.
 bool is_shared(const bpf_map* map) {
@@ -144,6 +162,23 @@ Status keep_maps(bpf_object* object, SharedMaps& maps) {
     maps.fds.emplace(name, std::move(copy));
   }
   return {};
+}
+
+Result<size_t> repin_maps(const SharedMaps& maps) {
+  size_t pinned = 0;
+  for (const auto& [name, fd] : maps.fds) {
+    const std::string path = maps.folder + "/" + name;
+    const auto there = is_pinned_at(fd.get(), path);
+    if (!there) return fail(there.error());
+    if (*there) continue;
+    if (auto made = make_directories(maps.folder); !made)
+      return fail(within("pin map", made.error()));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+      return fail(from_errno("remove the pin in the place of map " + path));
+    if (bpf_obj_pin(fd.get(), path.c_str()) != 0) return fail(from_errno("pin map " + path));
+    pinned++;
+  }
+  return pinned;
 }
 
 }  // namespace sluice

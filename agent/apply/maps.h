@@ -34,5 +34,7 @@ SharedMaps shared_maps(const DatapathOptions& options);
 Status share_maps(bpf_object* object, SharedMaps& maps);
 // After the load: keeps the maps it created.
 Status keep_maps(bpf_object* object, SharedMaps& maps);
+// Pins the maps that are open again where somebody took their pins away. Returns how many.
+Result<size_t> repin_maps(const SharedMaps& maps);
 
 }  // namespace sluice

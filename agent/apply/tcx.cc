@@ -52,23 +52,33 @@ std::string TcxAttacher::path(const Slot& slot) const {
   return folder_ + "/" + std::to_string(slot.ifindex) + "-" + direction_text(slot.direction);
 }
 
-Result<TcxAttacher::Link> TcxAttacher::open_pin(const Slot& slot) const {
-  Link link{.fd = Fd(bpf_obj_get(path(slot).c_str()))};
-  if (!link.fd.valid()) return fail(from_errno("open pinned link " + path(slot)));
+Status TcxAttacher::inspect(const Slot& slot, Link& link) const {
   bpf_link_info info = {};
   uint32_t size = sizeof(info);
   if (bpf_link_get_info_by_fd(link.fd.get(), &info, &size) != 0) {
-    return fail(from_errno("inspect pinned link " + path(slot)));
+    return fail(from_errno("inspect the link of " + slot_text(slot)));
   }
+  link.id = info.id;
   link.program_id = info.prog_id;
-  // The kernel sets a link's ifindex to 0 when its device goes.
+  // The kernel sets a link's ifindex to 0 when its device goes or somebody detaches it.
   link.alive = info.type == BPF_LINK_TYPE_TCX && info.tcx.ifindex == slot.ifindex &&
                info.tcx.attach_type == attach_type(slot.direction);
+  return {};
+}
+
+Result<TcxAttacher::Link> TcxAttacher::open_pin(const Slot& slot) const {
+  Link link{.fd = Fd(bpf_obj_get(path(slot).c_str())), .pinned = true};
+  if (!link.fd.valid()) return fail(from_errno("open pinned link " + path(slot)));
+  if (auto seen = inspect(slot, link); !seen) return fail(seen.error());
   return link;
 }
 
+// What we hold stays: where its pin is gone, our descriptor is all that keeps it on the device.
 Status TcxAttacher::refresh() {
-  links_.clear();
+  for (auto& [slot, link] : links_) {
+    link.pinned = false;
+    if (auto seen = inspect(slot, link); !seen) return seen;
+  }
   const std::unique_ptr<DIR, DirCloser> dir(::opendir(folder_.c_str()));
   if (dir == nullptr && errno == ENOENT) return {};
   if (dir == nullptr) return fail(from_errno("list " + folder_));
@@ -77,35 +87,63 @@ Status TcxAttacher::refresh() {
     if (!slot) continue;
     auto link = open_pin(*slot);
     if (!link) return fail(link.error());
-    links_.emplace(*slot, std::move(*link));
+    const auto held = links_.find(*slot);
+    if (held == links_.end() || !held->second.alive) {
+      links_.insert_or_assign(*slot, std::move(*link));
+    } else {
+      held->second.pinned = held->second.id == link->id;
+    }
   }
   return {};
 }
 
+// Over whatever is there in its place. Until it succeeds the link lives as long as we do.
+Status TcxAttacher::pin(const Slot& slot, Link& link) const {
+  const std::string at = path(slot);
+  if (auto made = make_directories(folder_); !made) return fail(within("pin link", made.error()));
+  if (::unlink(at.c_str()) != 0 && errno != ENOENT)
+    return fail(from_errno("remove the pin in the place of link " + at));
+  if (bpf_obj_pin(link.fd.get(), at.c_str()) != 0) {
+    return fail(from_errno("pin link " + at + " (its program works, but ends with this agent)"));
+  }
+  link.pinned = true;
+  return {};
+}
+
+// False: the link's device went and its number came back.
+Result<bool> TcxAttacher::replace_program(const Slot& slot, Link& link,
+                                          const Program& program) const {
+  if (bpf_link_update(link.fd.get(), program.fd.get(), nullptr) == 0) {
+    link.program_id = program.id;
+    return true;
+  }
+  if (errno == ENOLINK) return false;
+  return fail(from_errno("update the program on " + slot_text(slot)));
+}
+
+Result<bool> TcxAttacher::attach_anew(const Slot& slot, const Program& program) {
+  if (auto removed = detach(slot); !removed) return fail(removed.error());
+  Link link{.fd = Fd(bpf_link_create(program.fd.get(), static_cast<int>(slot.ifindex),
+                                     attach_type(slot.direction), nullptr))};
+  if (!link.fd.valid()) return fail(from_errno("attach to " + slot_text(slot)));
+  if (auto seen = inspect(slot, link); !seen) return fail(seen.error());
+  Link& kept = links_.insert_or_assign(slot, std::move(link)).first->second;
+  if (auto pinned = pin(slot, kept); !pinned) return fail(pinned.error());
+  return true;
+}
+
 Result<bool> TcxAttacher::attach(const Slot& slot, const Program& program) {
   const auto found = links_.find(slot);
-  if (found != links_.end() && found->second.alive) {
-    Link& link = found->second;
-    if (link.program_id == program.id) return false;
-    if (bpf_link_update(link.fd.get(), program.fd.get(), nullptr) == 0) {
-      link.program_id = program.id;
-      return true;
-    }
-    if (errno != ENOLINK) return fail(from_errno("update the program on " + slot_text(slot)));
-    link.alive = false;  // the device went and its number came back
+  if (found == links_.end() || !found->second.alive) return attach_anew(slot, program);
+  Link& link = found->second;
+  bool changed = link.program_id != program.id;
+  if (changed) {
+    const auto replaced = replace_program(slot, link, program);
+    if (!replaced) return replaced;
+    if (!*replaced) return attach_anew(slot, program);
   }
-  if (found != links_.end()) {
-    if (auto removed = detach(slot); !removed) return fail(removed.error());
-  }
-  Link link{.fd = Fd(bpf_link_create(program.fd.get(), static_cast<int>(slot.ifindex),
-                                     attach_type(slot.direction), nullptr)),
-            .program_id = program.id,
-            .alive = true};
-  if (!link.fd.valid()) return fail(from_errno("attach to " + slot_text(slot)));
-  if (bpf_obj_pin(link.fd.get(), path(slot).c_str()) != 0) {
-    return fail(from_errno("pin link " + path(slot)));
-  }
-  links_.insert_or_assign(slot, std::move(link));
+  if (link.pinned) return changed;
+  if (auto pinned = pin(slot, link); !pinned) return fail(pinned.error());
   return true;
 }
 

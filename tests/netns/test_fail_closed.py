@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pod that is not filtered does not speak: from the first moment of its device, and whatever happens to our pins."""
 import collections
+import signal
 import subprocess
 import threading
 
@@ -8,7 +9,7 @@ import cni
 import frames
 from machine import wait_for
 from netns import Netns
-from traffic import UdpEcho
+from traffic import UdpEcho, ping
 
 FORGED = "10.7.7."
 GATEWAY_MAC = bytes.fromhex("02534c000001")
@@ -71,4 +72,30 @@ def test_pods_send_nothing_unfiltered_while_they_are_made_N10(make_lab):
             sender.wait()
 
         assert len(results) == count
+        assert not forged_seen(server)
+
+
+def test_pins_that_were_removed_come_back_and_nothing_passes_unfiltered_N10(make_lab):
+    lab = make_lab("aa")
+    node, other = lab.nodes
+    for each in lab.nodes:
+        each.exec("sysctl -qw net.ipv4.conf.all.rp_filter=0")
+        each.start_agent()
+    a, b = node.add_pod("a"), other.add_pod("b")
+    pins = node.exec("find /sys/fs/bpf/sluice | sort").stdout
+    with UdpEcho(lab.outside, lab.outside.ipv4) as server, frames.packet_socket(a) as sock:
+        node.exec("rm -r /sys/fs/bpf/sluice")
+        wait_for(lambda: node.exec("find /sys/fs/bpf/sluice | sort", check=False).stdout == pins, 70, "the pins")
+
+        for number in (signal.SIGKILL, None):
+            before = spoof_drops(node)
+            for _ in range(20):
+                sock.send(forged_frame(1, server.address, server.port))
+            wait_for(lambda: spoof_drops(node) >= before + 20, 3, "drops counted")
+            for target in (lab.outside.ipv4, lab.outside.ipv6, b.ipv4, b.ipv6):
+                assert ping(a, target, 2)[1] == 2, target
+            if number:  # the pins are real: nothing of it depends on the agent that made them
+                node.kill_agent(number)
+                assert ping(a, lab.outside.ipv4, 2)[1] == 2
+                node.start_agent()
         assert not forged_seen(server)

@@ -171,6 +171,49 @@ TEST_F(ApplyTest, N10_APodsDeviceComesUpBehindItsProgramsAndNotWithoutThem) {
   EXPECT_FALSE(netlink_->link(theirs)->up);
 }
 
+TEST_F(ApplyTest, N10_PinsThatSomebodyRemovedComeBackAndNoProgramGoes) {
+  options_.attach = "tcx";
+  auto datapath = open();
+  apply(*datapath, rows());
+  const auto links = links_at(pod_, BPF_TCX_INGRESS);
+  std::filesystem::remove_all(bpffs_ + "/sluice");
+
+  const auto report = datapath->audit();
+
+  EXPECT_TRUE(report.ok()) << report.status().error().message();
+  EXPECT_EQ(links_at(pod_, BPF_TCX_INGRESS), links);
+  EXPECT_EQ(programs_at(uplink_, BPF_TCX_EGRESS).size(), 1U);
+  EXPECT_TRUE(pinned("sl_ct"));
+  EXPECT_TRUE(pinned("links/" + std::to_string(uplink_) + "-egress"));
+  EXPECT_EQ(datapath->audit().written, 0U);
+  datapath.reset();  // the pins are the links' and the maps' own
+  EXPECT_EQ(links_at(pod_, BPF_TCX_INGRESS), links);
+  datapath = open();
+  EXPECT_EQ(datapath->reader().endpoints()->size(), 1U);
+}
+
+TEST_F(ApplyTest, N10_WhereNothingCanBePinnedProgramsStayAndTheReportSaysSo) {
+  options_.attach = "tcx";
+  auto datapath = open();
+  apply(*datapath, rows());
+  std::filesystem::remove_all(bpffs_ + "/sluice");
+  ASSERT_EQ(::mount(nullptr, bpffs_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  Rows wanted = rows();
+  wanted.attachments[add_pair("up1", "")] = DeviceRole::kUplink;
+
+  for (int turn = 0; turn < 2; turn++) {
+    const auto report = turn == 0 ? datapath->apply(wanted) : datapath->audit();
+
+    EXPECT_NE(report.status().error().message().find("pin link"), std::string::npos);
+    for (const auto& [ifindex, role] : wanted.attachments)
+      EXPECT_EQ(programs_at(ifindex, BPF_TCX_INGRESS).size(), 1U) << ifindex;
+  }
+  ASSERT_EQ(::mount(nullptr, bpffs_.c_str(), nullptr, MS_REMOUNT, nullptr), 0);
+  const auto report = datapath->audit();
+  EXPECT_TRUE(report.ok()) << report.status().error().message();
+  EXPECT_TRUE(pinned("links/" + std::to_string(uplink_) + "-ingress"));
+}
+
 TEST_F(ApplyTest, AStrangersRouteIsNeitherReplacedNorDeleted) {
   RouteInfo theirs;
   theirs.destination = *parse_prefix("10.2.0.0/16");
