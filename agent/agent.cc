@@ -192,6 +192,12 @@ void Agent::audit_in(std::chrono::milliseconds interval) {
   });
 }
 
+void Agent::keep_lock() {
+  const auto kept = lock_->keep();
+  const std::string wrong = kept ? std::string() : kept.error().message();
+  if (conditions_.set("lock", kept.has_value(), wrong) && !kept) spdlog::error("{}", wrong);
+}
+
 void Agent::audit() {
   audit_in(kAuditInterval);
   judge_addresses();
@@ -203,6 +209,7 @@ void Agent::audit() {
         report.written + report.deleted);
   }
   judge(report, datapath_->applied());
+  keep_lock();
   const auto folded = datapath_->fold_drops_of_gone_devices();
   conditions_.set("drops", folded.has_value(), folded ? "" : folded.error().message());
   if (state_->set_overlay_ifindex(datapath_->overlay_ifindex())) mark_dirty();

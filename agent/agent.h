@@ -15,6 +15,7 @@
 #include "agent/admin/admin.h"
 #include "agent/admin/conditions.h"
 #include "agent/apply/datapath.h"
+#include "agent/apply/node_lock.h"
 #include "agent/config/config.h"
 #include "agent/control/standalone.h"
 #include "agent/desired/last_intent.h"
@@ -71,6 +72,7 @@ class Agent {
   void publish_figures();
   void age_conntrack();
   void audit();
+  void keep_lock();
   void audit_in(std::chrono::milliseconds interval);
   void serve_cni(const std::string& message, std::function<void(std::string)> reply);
   AdminSources admin_sources();
@@ -83,6 +85,7 @@ class Agent {
   Conditions conditions_;
   Published published_;
 
+  std::optional<NodeLock> lock_;
   std::unique_ptr<Datapath> datapath_;
   std::unique_ptr<EndpointProbe> probe_;
   std::unique_ptr<DesiredState> state_;

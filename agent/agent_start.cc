@@ -59,6 +59,12 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::io_context& loop, const AgentC
 }
 
 Status Agent::open_datapath() {
+  // Before anything is changed: a second agent on the node ends here.
+  const auto missing = missing_preconditions(datapath_options(config_));
+  if (!missing.empty()) return fail(within("open the data plane", missing.front()));
+  auto lock = NodeLock::take(config_.bpffs);
+  if (!lock) return fail(lock.error());
+  lock_.emplace(std::move(*lock));
   if (auto made = make_directories(config_.state_dir); !made)
     return fail(within("stateDir", made.error()));
   if (auto made = make_directories(config_.run_dir); !made)
@@ -117,7 +123,6 @@ Status Agent::open_pods() {
                                    const std::function<void(std::string)>& reply) {
     reply(admin_->handle(message));
   };
-  // Listening comes before anything is changed: a second agent on the node ends here.
   auto server = SocketServer::listen(loop_, std::move(socket), std::move(handlers));
   if (!server) return fail(server.error());
   socket_ = std::move(*server);

@@ -13,8 +13,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "agent/agent.h"
+#include "agent/apply/node_lock.h"
+#include "agent/apply/preconditions.h"
 #include "agent/config/flags.h"
 #include "agent/pods/installer.h"
 #include "lib/frame/frame.h"
@@ -103,6 +106,13 @@ int clean(const AgentConfig& config) {
   if (running || running.error().code != ErrorCode::kUnavailable) {
     std::cerr << "sluice-agent: an agent serves " << socket << " on this node: stop it first\n";
     return EXIT_FAILURE;
+  }
+  // One with other folders than ours to know. Without a bpffs none can run.
+  std::optional<NodeLock> lock;
+  if (check_bpffs(config.bpffs)) {
+    auto taken = NodeLock::take(config.bpffs);
+    if (!taken) return fail_with(taken.error(), EXIT_FAILURE);
+    lock.emplace(std::move(*taken));
   }
   int code = EXIT_SUCCESS;
   InstallSettings cni;

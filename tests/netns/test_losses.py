@@ -280,6 +280,21 @@ def test_cleanup_is_refused_while_the_agent_runs(make_lab, number):
     assert "sluice" not in node.exec("ip -o link; ls /sys/fs/bpf").stdout
 
 
+def test_cleanup_that_knows_not_the_agents_folders_is_refused_too(make_lab):
+    node = make_lab("a").nodes[0]
+    node.start_agent({"runDir": "/run/own"}, wait=False)
+    socket_path = node.fs + "/run/own/agent.sock"
+    wait_for(lambda: os.path.exists(socket_path) and os.path.exists(node.fs + CONFLIST), 20, "agent ready")
+    a, b = node.add_pod("a"), node.add_pod("b")
+
+    refused = clean_up(node)
+
+    assert refused.returncode != 0
+    assert "another sluice-agent (pid " in refused.stderr, refused.stderr
+    assert os.path.exists(node.fs + CONFLIST)
+    assert ping(a, b.ipv4, 2)[1] == 2 and ping(b, a.ipv6, 2)[1] == 2
+
+
 def test_cleanup_is_refused_while_the_agent_hangs(make_lab):
     node = make_lab("a").nodes[0]
     node.start_agent()

@@ -94,17 +94,24 @@ def test_pins_of_another_layout_are_refused_by_name(make_lab):
     refused(node, ["v999"])
 
 
-def test_second_agent_on_one_node_is_refused(make_lab):
+ELSEWHERE = {"runDir": "/run/other", "stateDir": "/var/lib/other", "metricsAddress": "",
+             "cniConfDir": "/etc/cni/other", "cniBinDir": "/opt/cni/other"}
+
+
+@pytest.mark.parametrize("config", [None, ELSEWHERE], ids=["same folders", "folders of its own"])
+def test_second_agent_on_one_node_is_refused(make_lab, config):
     lab = make_lab("a")
     node = lab.nodes[0]
     node.start_agent()
     first, pid = node.agent, node.agent_pid
     node.agent = None
 
-    refused(node, ["agent.sock"])
+    refused(node, ["another sluice-agent (pid ", "stop it first"], config=config)
 
     node.agent, node.agent_pid = first, pid
     assert node.status()["ready"]
+    a = node.add_pod("a")
+    assert ping(node, a.ipv4, 1)[1] == 1
 
 
 def test_overlapping_pod_ranges_of_two_nodes_are_reported(make_lab):

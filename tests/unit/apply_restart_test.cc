@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "agent/apply/attach.h"
+#include "agent/apply/node_lock.h"
 #include "tests/unit/apply_fixture.h"
 
 namespace sluice {
@@ -68,6 +69,25 @@ TEST_F(ApplyTest, N10_ANewProcessBringsUpWhatItFindsDown) {
   apply(*datapath, wanted);
 
   EXPECT_TRUE(netlink_->link(late)->up);
+}
+
+TEST_F(ApplyTest, TheNodesLockIsOneAlsoWhenItsFolderIsMadeAnew) {
+  auto first = NodeLock::take(bpffs_);
+  ASSERT_TRUE(first) << first.error().message();
+
+  const auto second = NodeLock::take(bpffs_);
+
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kExists);
+  const std::string pid = "(pid " + std::to_string(::getpid()) + ")";
+  EXPECT_NE(second.error().message().find(pid), std::string::npos) << second.error().message();
+  std::filesystem::remove_all(bpffs_ + "/sluice");
+  ASSERT_TRUE(first->keep());
+  EXPECT_FALSE(NodeLock::take(bpffs_));
+  {
+    const NodeLock ended = std::move(*first);
+  }
+  EXPECT_TRUE(NodeLock::take(bpffs_));
 }
 
 TEST_F(ApplyTest, PinsOfADeletedDeviceAreRemoved) {
