@@ -65,6 +65,20 @@ void Agent::take_host(const HostNetwork& network) {
       overlay != 0 && std::none_of(network.links.begin(), network.links.end(),
                                    [&](const LinkInfo& link) { return link.ifindex == overlay; });
   if (lost) mark_dirty();
+  heal_routes(network);
+}
+
+// Somebody took routes of ours away. Once: where they go as soon as they come, the audit tries on.
+void Agent::heal_routes(const HostNetwork& network) {
+  if (dirty_) return;
+  const auto lost = lost_routes(datapath_->applied(), network.routes);
+  if (lost.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - routes_healed_ < kRetryInterval) return audit_within(kRetryInterval);
+  routes_healed_ = now;
+  spdlog::warn("{} of our routes are gone, to {} for one: they are put back", lost.size(),
+               to_string(lost.front().destination));
+  mark_dirty();
 }
 
 uint64_t Agent::take_endpoints() {
@@ -126,7 +140,7 @@ void Agent::judge(const ApplyReport& report, const Rows& rows) {
   const std::string message = report.status().error().message();
   if (conditions_.set("datapath", false, message))
     spdlog::error("apply: {} objects failed: {}", report.failed, message);
-  audit_in(kRetryInterval);
+  audit_within(kRetryInterval);
 }
 
 void Agent::judge_addresses() {
@@ -196,6 +210,24 @@ void Agent::keep_lock() {
   const auto kept = lock_->keep();
   const std::string wrong = kept ? std::string() : kept.error().message();
   if (conditions_.set("lock", kept.has_value(), wrong) && !kept) spdlog::error("{}", wrong);
+}
+
+// Not later than that; what comes earlier is left.
+void Agent::audit_within(std::chrono::milliseconds interval) {
+  if (audit_timer_.expiry() > std::chrono::steady_clock::now() + interval) audit_in(interval);
+}
+
+void Agent::look() {
+  const auto lost = datapath_->lost();
+  if (!lost.empty()) {
+    spdlog::warn("{} programs or pins of ours are gone, of {} for one: they are put back",
+                 lost.size(), lost.front());
+    audit();
+  }
+  look_timer_.expires_after(kLookInterval);
+  look_timer_.async_wait([this](const std::error_code& error) {
+    if (!error) look();
+  });
 }
 
 void Agent::audit() {

@@ -47,6 +47,8 @@ class Agent {
 
  private:
   static constexpr auto kAuditInterval = std::chrono::seconds(60);
+  // Between two looks at what nobody tells us the loss of: programs and pins.
+  static constexpr auto kLookInterval = std::chrono::seconds(2);
 
   Agent(asio::io_context& loop, const AgentConfig& config);
 
@@ -74,6 +76,9 @@ class Agent {
   void audit();
   void keep_lock();
   void audit_in(std::chrono::milliseconds interval);
+  void audit_within(std::chrono::milliseconds interval);
+  void look();
+  void heal_routes(const HostNetwork& network);
   void serve_cni(const std::string& message, std::function<void(std::string)> reply);
   AdminSources admin_sources();
   AgentFacts facts() const;
@@ -96,6 +101,8 @@ class Agent {
   std::unique_ptr<HostWatch> host_;
   asio::steady_timer age_timer_;
   asio::steady_timer audit_timer_;
+  asio::steady_timer look_timer_;
+  std::chrono::steady_clock::time_point routes_healed_{};  // when a lost route was last put back
 
   std::unique_ptr<FlowLog> flows_;
   std::unique_ptr<Enricher> enricher_;

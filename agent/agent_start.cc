@@ -37,7 +37,8 @@ Agent::Agent(asio::io_context& loop, const AgentConfig& config)
       started_unix_ms_(unix_ms()),
       conditions_(unix_ms),
       age_timer_(loop),
-      audit_timer_(loop) {}
+      audit_timer_(loop),
+      look_timer_(loop) {}
 
 Agent::~Agent() {
   socket_.reset();
@@ -55,6 +56,7 @@ Result<std::unique_ptr<Agent>> Agent::start(asio::io_context& loop, const AgentC
   }
   agent->age_conntrack();
   agent->audit_in(kAuditInterval);
+  agent->look();
   return agent;
 }
 

@@ -37,6 +37,9 @@ class Attacher {
   virtual Result<bool> attach(const Slot& slot, const Program& program) = 0;
   virtual Status detach(const Slot& slot) = 0;
   virtual std::vector<Slot> slots() const = 0;  // also of devices that are gone
+  // Those of slots() whose program or pin went since the last refresh or attach; also of devices
+  // that are gone.
+  virtual std::vector<Slot> lost() const = 0;
   virtual std::string_view name() const = 0;
 };
 
@@ -49,6 +52,7 @@ class TcxAttacher final : public Attacher {
   Result<bool> attach(const Slot& slot, const Program& program) override;
   Status detach(const Slot& slot) override;
   std::vector<Slot> slots() const override;
+  std::vector<Slot> lost() const override;
   std::string_view name() const override { return "tcx"; }
 
  private:
@@ -82,6 +86,7 @@ class ClsactAttacher final : public Attacher {
   Result<bool> attach(const Slot& slot, const Program& program) override;
   Status detach(const Slot& slot) override;
   std::vector<Slot> slots() const override;
+  std::vector<Slot> lost() const override;
   std::string_view name() const override { return "clsact"; }
 
  private:

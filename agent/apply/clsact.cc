@@ -102,6 +102,17 @@ std::vector<Slot> ClsactAttacher::slots() const {
   return all;
 }
 
+std::vector<Slot> ClsactAttacher::lost() const {
+  const LibbpfLog log;
+  std::vector<Slot> gone;
+  for (const auto& [slot, program] : programs_) {
+    const bpf_tc_hook hook = hook_of(slot);
+    bpf_tc_opts opts = our_filter();
+    if (bpf_tc_query(&hook, &opts) != 0 || opts.prog_id != program) gone.push_back(slot);
+  }
+  return gone;
+}
+
 void remove_empty_qdiscs(Netlink& netlink, const HostMemory& memory, ApplyReport& report) {
   for (const std::string& device : memory.clsacts()) {
     const auto link = netlink.link(device);

@@ -290,6 +290,16 @@ ApplyReport Datapath::audit() {
   return repaired;
 }
 
+std::vector<std::string> Datapath::lost() {
+  std::vector<std::string> gone;
+  for (const Slot& slot : parts_->attacher->lost()) {
+    if (!applied().attachments.contains(slot.ifindex)) continue;
+    // Programs go with their device; who made that sees to it.
+    if (parts_->netlink.link(slot.ifindex)) gone.push_back(slot_text(slot));
+  }
+  return gone;
+}
+
 const Rows& Datapath::applied() const {
   static const Rows kNone;
   return parts_->last ? *parts_->last : kNone;

@@ -15,6 +15,7 @@
 #include "agent/compile/rows.h"
 #include "bpf/abi/ct.h"
 #include "bpf/abi/limits.h"
+#include "lib/netlink/netlink.h"
 #include "lib/result/result.h"
 
 namespace sluice {
@@ -76,6 +77,9 @@ class Datapath {
   // Reads the kernel again and repairs what drifted from the last `rows`; `written + deleted` is
   // the drift. Before the first apply it does nothing.
   ApplyReport audit();
+  // The devices of the last `rows` that are there but lost a program of ours or its pin: "device 17
+  // ingress". A look at what we hold, cheap enough for every few seconds; audit() mends it.
+  std::vector<std::string> lost();
   const Rows& applied() const;  // the last `rows`; empty before the first apply
   // Drop counts of devices that are gone become counts of device 0, so that totals never fall and
   // the table does not fill with the pods that have been. Returns the number of rows removed.
@@ -94,6 +98,9 @@ class Datapath {
   explicit Datapath(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
+
+// The routes of `rows` that the node's stack does not have any more; found: all of its main table.
+std::vector<RouteRow> lost_routes(const Rows& rows, const std::vector<RouteInfo>& found);
 
 // Removes everything of ours from the node and nothing else: links, filters, pins of all layouts,
 // overlay and pod devices, routes and neighbours; puts back the node's settings that we changed.

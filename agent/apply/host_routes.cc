@@ -63,6 +63,18 @@ Result<std::vector<NeighbourInfo>> our_neighbours(Netlink& netlink) {
 
 }  // namespace
 
+std::vector<RouteRow> lost_routes(const Rows& rows, const std::vector<RouteInfo>& found) {
+  std::set<std::pair<Prefix, uint32_t>> have;
+  for (const RouteInfo& route : found) {
+    if (route.protocol == kRouteProtocol) have.emplace(route.destination, route.ifindex);
+  }
+  std::vector<RouteRow> lost;
+  for (const RouteRow& row : rows.routes) {
+    if (!have.contains({row.destination, row.ifindex})) lost.push_back(row);
+  }
+  return lost;
+}
+
 void HostRoutes::write_routes(const std::vector<RouteRow>& wanted, ApplyReport& report) {
   std::set<RouteRow> have;
   std::set<Prefix> destinations;

@@ -161,6 +161,19 @@ std::vector<Slot> TcxAttacher::slots() const {
   return all;
 }
 
+std::vector<Slot> TcxAttacher::lost() const {
+  std::vector<Slot> gone;
+  for (const auto& [slot, link] : links_) {
+    bpf_link_info info = {};
+    uint32_t size = sizeof(info);
+    const bool detached = link.alive && bpf_link_get_info_by_fd(link.fd.get(), &info, &size) == 0 &&
+                          info.tcx.ifindex != slot.ifindex;
+    const bool unpinned = link.pinned && ::access(path(slot).c_str(), F_OK) != 0;
+    if (detached || unpinned) gone.push_back(slot);
+  }
+  return gone;
+}
+
 Status probe_tcx() {
   // return TCX_NEXT
   const bpf_insn program[] = {

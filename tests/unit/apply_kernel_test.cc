@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // agent/apply against the kernel: rows in, maps, links, devices and routes out; drift and refusals.
+#include <algorithm>
+#include <cstdlib>
+
 #include "agent/apply/datapath.h"
 #include "tests/unit/apply_fixture.h"
 
@@ -212,6 +215,45 @@ TEST_F(ApplyTest, N10_WhereNothingCanBePinnedProgramsStayAndTheReportSaysSo) {
   const auto report = datapath->audit();
   EXPECT_TRUE(report.ok()) << report.status().error().message();
   EXPECT_TRUE(pinned("links/" + std::to_string(uplink_) + "-ingress"));
+}
+
+TEST_F(ApplyTest, WhatIsLostOfALinkIsNamedUntilTheAuditMendsIt) {
+  options_.attach = "tcx";
+  auto datapath = open();
+  apply(*datapath, rows());
+  EXPECT_TRUE(datapath->lost().empty());
+  const std::string links = bpffs_ + "/sluice/v1/links/";
+  const Fd link(bpf_obj_get((links + std::to_string(uplink_) + "-egress").c_str()));
+  ASSERT_EQ(bpf_link_detach(link.get()), 0);
+  ASSERT_TRUE(std::filesystem::remove(links + std::to_string(pod_) + "-ingress"));
+
+  auto lost = datapath->lost();
+
+  std::sort(lost.begin(), lost.end());
+  std::vector<std::string> wanted = {"device " + std::to_string(uplink_) + " egress",
+                                     "device " + std::to_string(pod_) + " ingress"};
+  std::sort(wanted.begin(), wanted.end());
+  EXPECT_EQ(lost, wanted);
+  EXPECT_TRUE(datapath->audit().ok());
+  EXPECT_TRUE(datapath->lost().empty());
+  EXPECT_EQ(programs_at(uplink_, BPF_TCX_EGRESS).size(), 1U);
+  EXPECT_TRUE(pinned("links/" + std::to_string(pod_) + "-ingress"));
+  ASSERT_TRUE(netlink_->delete_link(pod_));
+  EXPECT_TRUE(datapath->lost().empty()) << "its programs went with the device";
+}
+
+TEST_F(ApplyTest, WhatIsLostOfAFilterIsNamedUntilTheAuditMendsIt) {
+  options_.attach = "clsact";
+  auto datapath = open();
+  apply(*datapath, rows());
+  EXPECT_TRUE(datapath->lost().empty());
+  ASSERT_EQ(::system("tc qdisc del dev up0 clsact"), 0);
+
+  EXPECT_EQ(datapath->lost().size(), 2U);
+
+  EXPECT_TRUE(datapath->audit().ok());
+  EXPECT_TRUE(datapath->lost().empty());
+  EXPECT_EQ(filters_at(uplink_).size(), 1U);
 }
 
 TEST_F(ApplyTest, AStrangersRouteIsNeitherReplacedNorDeleted) {
