@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "agent/compile/compile.h"
+#include "agent/desired/ipv6_mtu.h"
 #include "agent/pods/installer.h"
 #include "agent/views.h"
 
@@ -114,6 +115,7 @@ void Agent::reconcile() {
   if (metrics_) metrics_->count_apply(report.ok(), std::chrono::steady_clock::now() - begin);
   for (const auto& problem : pods_->set_pod_mtu(rows_.pod_mtu, rows_.pod_route_mtu))
     spdlog::warn("{}", problem);
+  judge_mtu(rows_);
   judge(report, rows_);
   // The overlay device is made by apply; its index belongs in the rows.
   if (state_->set_overlay_ifindex(datapath_->overlay_ifindex())) {
@@ -141,6 +143,17 @@ void Agent::judge(const ApplyReport& report, const Rows& rows) {
   if (conditions_.set("datapath", false, message))
     spdlog::error("apply: {} objects failed: {}", report.failed, message);
   audit_within(kRetryInterval);
+}
+
+void Agent::judge_mtu(const Rows& rows) {
+  std::string wrong;
+  if (!rows.ipv6_fits) {
+    wrong = (config_.node.mtu != 0 ? "mtu " : "uplink MTU ") + std::to_string(rows.pod_mtu) +
+            " leaves " + std::to_string(rows.pod_route_mtu) + " for pods, IPv6 needs " +
+            std::to_string(kIpv6MtuMin) +
+            ": raise it or set ipv6: false; until then new pods get IPv4 alone";
+  }
+  if (conditions_.set("mtu", wrong.empty(), wrong) && !wrong.empty()) spdlog::error("{}", wrong);
 }
 
 void Agent::judge_addresses() {

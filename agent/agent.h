@@ -68,6 +68,7 @@ class Agent {
   void reconcile();
   void judge(const ApplyReport& report, const Rows& rows);
   void judge_addresses();
+  void judge_mtu(const Rows& rows);
   void become_ready();
   void install();
   void publish(const PodChanges& changes);

@@ -69,9 +69,10 @@ class HostSettings {
   Status set_foreign(const std::string& path, const std::string& value, ApplyReport& report);
   void write_node(const Rows& rows, ApplyReport& report);
   void write_device(const LinkInfo& link, bool ipv6, ApplyReport& report);
+  void write_mtu(LinkInfo& link, uint32_t mtu, ApplyReport& report);
   Netlink& netlink_;
   HostMemory& memory_;
-  std::set<uint32_t> settled_;
+  std::map<uint32_t, bool> settled_;  // with IPv6 or without
   std::map<uint32_t, LinkInfo> links_;
 };
 

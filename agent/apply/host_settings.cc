@@ -3,6 +3,7 @@
 #include <map>
 
 #include "agent/apply/host.h"
+#include "agent/desired/ipv6_mtu.h"
 #include "lib/fd/fd.h"
 
 namespace sluice {
@@ -87,7 +88,16 @@ void HostSettings::write_device(const LinkInfo& link, bool ipv6, ApplyReport& re
     all = all && done;
     record(report, "sysctl " + path, link.ifindex, done);
   }
-  if (all) settled_.insert(link.ifindex);
+  if (all) settled_.insert_or_assign(link.ifindex, ipv6);
+}
+
+void HostSettings::write_mtu(LinkInfo& link, uint32_t mtu, ApplyReport& report) {
+  if (mtu == 0 || link.mtu == mtu) return;
+  const auto set_mtu = netlink_.set_link_mtu(link.ifindex, mtu);
+  record(report, "device " + link.name + " mtu", link.ifindex, set_mtu);
+  if (!set_mtu) return;
+  report.written++;
+  link.mtu = mtu;
 }
 
 void HostSettings::write(const Rows& rows, ApplyReport& report) {
@@ -96,17 +106,18 @@ void HostSettings::write(const Rows& rows, ApplyReport& report) {
   if (!found) return record(report, "devices", 0, found.error());
   for (const LinkInfo& link : *found) links_.emplace(link.ifindex, link);
   write_node(rows, report);
-  std::erase_if(settled_, [&](uint32_t ifindex) { return !links_.contains(ifindex); });
+  std::erase_if(settled_, [&](const auto& each) { return !links_.contains(each.first); });
   for (const auto& [ifindex, role] : rows.attachments) {
-    const auto link = links_.find(ifindex);
-    if (role == DeviceRole::kUplink || link == links_.end()) continue;
-    if (!settled_.contains(ifindex)) write_device(link->second, rows.config.ipv6 != 0, report);
-    const auto smaller = rows.smaller_mtus.find(ifindex);
-    const uint32_t mtu = smaller == rows.smaller_mtus.end() ? rows.pod_mtu : smaller->second;
-    if (role != DeviceRole::kPod || mtu == 0 || link->second.mtu == mtu) continue;
-    const auto set_mtu = netlink_.set_link_mtu(ifindex, mtu);
-    if (set_mtu) report.written++;
-    record(report, "device " + link->second.name + " mtu", ifindex, set_mtu);
+    const auto found_link = links_.find(ifindex);
+    if (role == DeviceRole::kUplink || found_link == links_.end()) continue;
+    LinkInfo& link = found_link->second;
+    const auto own = rows.own_mtus.find(ifindex);
+    if (role == DeviceRole::kPod)
+      write_mtu(link, own == rows.own_mtus.end() ? rows.pod_mtu : own->second, report);
+    // A device below IPv6's smallest MTU has no such settings.
+    const bool ipv6 = rows.config.ipv6 != 0 && link.mtu >= kIpv6MtuMin;
+    const auto settled = settled_.find(ifindex);
+    if (settled == settled_.end() || settled->second != ipv6) write_device(link, ipv6, report);
   }
 }
 

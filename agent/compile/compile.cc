@@ -8,6 +8,7 @@
 
 #include "agent/compile/identities.h"
 #include "agent/compile/underlay.h"
+#include "agent/desired/ipv6_mtu.h"
 #include "agent/desired/pod_of.h"
 
 namespace sluice {
@@ -37,6 +38,15 @@ void add_overlay_need(const Desired& desired, Rows& rows) {
                   [](const auto& entry) { return (entry.second.flags & ADDRESS_TUNNEL) != 0; });
 }
 
+void leave_room_for_overlay(const Underlay& underlay, Rows& rows) {
+  bool over_ipv6 = !underlay.tunnel_source().is_ipv4() && underlay.tunnel_source().is_set();
+  for (const auto& [prefix, row] : rows.identities) {
+    if ((row.flags & ADDRESS_TUNNEL) != 0 && !from_abi(row.node).is_ipv4()) over_ipv6 = true;
+  }
+  const uint32_t overhead = over_ipv6 ? kVxlanOverheadIpv6 : kVxlanOverheadIpv4;
+  if (rows.pod_mtu > overhead) rows.pod_route_mtu = rows.pod_mtu - overhead;
+}
+
 void add_mtu(const Desired& desired, const Underlay& underlay, Rows& rows) {
   uint32_t smallest = std::numeric_limits<uint32_t>::max();
   for (const Uplink& uplink : desired.uplinks) {
@@ -45,13 +55,8 @@ void add_mtu(const Desired& desired, const Underlay& underlay, Rows& rows) {
   if (smallest == std::numeric_limits<uint32_t>::max()) smallest = kMtuWithoutUplink;
   rows.pod_mtu = desired.settings.mtu != 0 ? desired.settings.mtu : smallest;
   rows.pod_route_mtu = rows.pod_mtu;
-  if (!rows.needs_overlay) return;
-  bool over_ipv6 = !underlay.tunnel_source().is_ipv4() && underlay.tunnel_source().is_set();
-  for (const auto& [prefix, row] : rows.identities) {
-    if ((row.flags & ADDRESS_TUNNEL) != 0 && !from_abi(row.node).is_ipv4()) over_ipv6 = true;
-  }
-  const uint32_t overhead = over_ipv6 ? kVxlanOverheadIpv6 : kVxlanOverheadIpv4;
-  if (rows.pod_mtu > overhead) rows.pod_route_mtu = rows.pod_mtu - overhead;
+  if (rows.needs_overlay) leave_room_for_overlay(underlay, rows);
+  rows.ipv6_fits = !desired.settings.ipv6 || rows.pod_route_mtu >= kIpv6MtuMin;
 }
 
 void add_node(const Desired& desired, const Underlay& underlay, Rows& rows) {
@@ -92,8 +97,10 @@ void add_endpoint(const Desired& desired, const LocalEndpoint& endpoint, Rows& r
   copy_mac(endpoint.host_mac, row.host_mac);
   rows.endpoints[endpoint.ifindex] = row;
   rows.attachments[endpoint.ifindex] = DeviceRole::kPod;
-  if (endpoint.mtu != 0 && endpoint.mtu < rows.pod_mtu)
-    rows.smaller_mtus[endpoint.ifindex] = endpoint.mtu;
+  uint32_t mtu = endpoint.mtu == 0 ? rows.pod_mtu : std::min(endpoint.mtu, rows.pod_mtu);
+  // One that has IPv6 keeps it while the uplink's MTU is too small: it would not come back with it.
+  if (endpoint.ipv6) mtu = std::max(mtu, kIpv6MtuMin);
+  if (mtu != rows.pod_mtu) rows.own_mtus[endpoint.ifindex] = mtu;
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
     if (!address) continue;
     rows.routes.push_back({.destination = host_prefix(*address), .ifindex = endpoint.ifindex});
@@ -129,6 +136,7 @@ void add_node_routes(const Desired& desired, const Underlay& underlay, const Nod
     const bool ipv4 = cidr.is_ipv4();
     if (!(ipv4 ? desired.settings.ipv4 : desired.settings.ipv6)) continue;
     const Reach reach = underlay.reach(node, ipv4);
+    if (reach.tunnel && !ipv4 && !rows.ipv6_fits) continue;  // the overlay device has no IPv6
     if (reach.tunnel && rows.node.overlay_ifindex != 0) {
       rows.routes.push_back({.destination = cidr,
                              .ifindex = rows.node.overlay_ifindex,

@@ -43,8 +43,9 @@ struct Rows {
   std::vector<NeighbourRow> neighbours;        // permanent entries for the pods, sorted
   bool needs_overlay = false;                  // the VXLAN device must exist
   uint32_t pod_mtu = 0;                        // of the pods' devices
-  std::map<uint32_t, uint32_t> smaller_mtus;   // of those whose pods ask for less, by ifindex
+  std::map<uint32_t, uint32_t> own_mtus;       // of those that have another one, by ifindex
   uint32_t pod_route_mtu = 0;  // of the pods' default routes (smaller with an overlay)
+  bool ipv6_fits = true;       // pod_route_mtu holds what IPv6 needs, or the node has no IPv6
 };
 
 }  // namespace sluice

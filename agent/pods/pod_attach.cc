@@ -143,7 +143,7 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
   }
   for (const auto& [ipv4, target] :
        {std::pair{true, &endpoint.ipv4}, std::pair{false, &endpoint.ipv6}}) {
-    if (!pools.has_range(ipv4)) continue;
+    if (!pools.has_range(ipv4) || (!ipv4 && !ipv6_fits(mtu_))) continue;
     const Result<Address> address = pools.allocate(ipv4, rest_now_ms());
     if (!address) {
       if (endpoint.ipv4) pools.give_back(*endpoint.ipv4);
@@ -152,7 +152,11 @@ PodService::Refusal PodService::allocate_addresses(LocalEndpoint& endpoint) {
     }
     *target = *address;
   }
-  return std::nullopt;
+  if (endpoint.ipv4 || endpoint.ipv6) return std::nullopt;
+  return refusal(cni::v1::CNI_TRY_AGAIN_LATER,
+                 "node " + settings_.node_name + " has pod CIDRs of IPv6 alone and an MTU of " +
+                     std::to_string(mtu_.route) + ", IPv6 needs " + std::to_string(kIpv6MtuMin) +
+                     ": raise the uplink's");
 }
 
 PodService::Refusal PodService::make_link(LocalEndpoint& endpoint, const Netns& netns) {

@@ -41,7 +41,7 @@ std::vector<RouteInfo> pod_routes(const LocalEndpoint& endpoint, uint32_t ifinde
   }
   if (endpoint.ipv6) {
     add(host_prefix(gateway(false)), {}, 0);
-    add(anywhere(false), gateway(false), mtu);
+    add(anywhere(false), gateway(false), mtu == 0 ? 0 : std::max(mtu, kIpv6MtuMin));
   }
   return routes;
 }
@@ -266,10 +266,15 @@ Status update_route_mtu(Netlink& pod, const LocalEndpoint& endpoint, uint32_t if
 }  // namespace
 
 PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node) {
-  if (endpoint.mtu == 0) return node;
+  PodMtu mtu = node;
   // A route's own MTU counts even where the device takes less.
-  return {.device = std::min(node.device, endpoint.mtu),
-          .route = std::min(node.route, endpoint.mtu)};
+  if (endpoint.mtu != 0) {
+    mtu = {.device = std::min(node.device, endpoint.mtu),
+           .route = std::min(node.route, endpoint.mtu)};
+  }
+  // A smaller one would take the pod's IPv6 addresses away for good.
+  if (endpoint.ipv6 && mtu.device != 0) mtu.device = std::max(mtu.device, kIpv6MtuMin);
+  return mtu;
 }
 
 Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, const Netns& netns,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/desired/desired.h"
+#include "agent/desired/ipv6_mtu.h"
 #include "agent/pods/netns.h"
 #include "lib/netlink/netlink.h"
 #include "lib/result/result.h"
@@ -20,7 +21,13 @@ struct PodMtu {
   uint32_t route = 0;   // of the default routes; 0: the device's
 };
 
-// What the node's MTU comes to for one pod, whose network configuration may ask for less.
+// Whether a pod with this MTU can have an IPv6 address.
+inline bool ipv6_fits(PodMtu mtu) {
+  return mtu.device >= kIpv6MtuMin && (mtu.route == 0 || mtu.route >= kIpv6MtuMin);
+}
+
+// What the node's MTU comes to for one pod, whose network configuration may ask for less; a pod
+// that has IPv6 keeps a device that can carry it.
 PodMtu mtu_of(const LocalEndpoint& endpoint, PodMtu node);
 
 // Makes the pair with its inner end in `netns`, gives it addresses (/32, /128), gateway and default

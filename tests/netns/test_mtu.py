@@ -70,6 +70,43 @@ def test_pods_follow_the_uplinks_mtu(make_lab):
     assert device_mtu(n1.add_pod("late")) == 1500
 
 
+def bad_conditions(node):
+    return {c["name"]: c["message"] for c in node.status()["conditions"] if not c["ok"]}
+
+
+@pytest.mark.parametrize("routing,mtu,left", [("vxlan", 1300, 1250), ("native", 1200, 1200)])
+def test_uplink_that_is_too_small_for_ipv6_is_told_and_ipv4_goes_on_N12(make_lab, routing, mtu, left):
+    lab = make_lab("aa")
+    n1, n2 = lab.nodes
+    for node in lab.nodes:
+        node.start_agent({"routing": routing})
+    old, neighbour, far = n1.add_pod("old"), n1.add_pod("neighbour"), n2.add_pod("far")
+
+    for node in lab.nodes:
+        node.exec(f"ip link set eth0 mtu {mtu}")
+    for node in lab.nodes:
+        wait_for(lambda node=node: list(bad_conditions(node)) == ["mtu"], 15, f"{node.name}: the report")
+
+    assert f"uplink MTU {mtu} leaves {left} for pods, IPv6 needs 1280: raise it or set ipv6: false" in \
+        bad_conditions(n1)["mtu"]
+    new = n1.add_pod("new")
+    assert new.ipv6 is None and default_route_mtu(new, "v4") == left
+    for pod in (new, old):
+        assert fits(pod, far.ipv4, "v4", left) and not fits(pod, far.ipv4, "v4", left + 1)
+    assert ping(old, neighbour.ipv6, 1)[1] == 1  # what it had on the node it keeps
+    for node in lab.nodes:
+        node.restart_agent(config={"routing": routing})
+        assert list(bad_conditions(node)) == ["mtu"]
+
+    for node in lab.nodes:
+        node.exec(f"ip link set eth0 mtu 1500; ip addr add {node.ipv6}/64 dev eth0 nodad || true")
+    for node in lab.nodes:
+        wait_for(lambda node=node: not bad_conditions(node), 15, f"{node.name}: the end of the report")
+    late = n1.add_pod("late")
+    for pod in (late, old):
+        wait_for(lambda pod=pod: ping(pod, far.ipv6, 1, timeout=1)[1] == 1, 5, f"{pod} -> {far.ipv6}")
+
+
 def test_mtu_of_the_network_configuration(make_lab):
     node = make_lab("a").nodes[0]
     node.start_agent()

@@ -125,8 +125,8 @@ std::string bytes(const Rows& rows) {
   for (const auto& route : rows.routes) all += text(route) + "\n";
   for (const auto& entry : rows.neighbours)
     all += to_string(entry.address) + to_string(entry.mac), add(entry.ifindex);
-  for (const auto& [key, value] : rows.smaller_mtus) add(key), add(value);
-  add(rows.needs_overlay), add(rows.pod_mtu), add(rows.pod_route_mtu);
+  for (const auto& [key, value] : rows.own_mtus) add(key), add(value);
+  add(rows.needs_overlay), add(rows.pod_mtu), add(rows.pod_route_mtu), add(rows.ipv6_fits);
   return all;
 }
 
@@ -396,10 +396,32 @@ TEST(CompileMtu, PodThatAsksForLessGetsIt) {
   ASSERT_FALSE(desired.endpoints.empty());
   desired.endpoints[0].mtu = 1400;
 
-  EXPECT_EQ(compile(desired).smaller_mtus,
+  EXPECT_EQ(compile(desired).own_mtus,
             (std::map<uint32_t, uint32_t>{{desired.endpoints[0].ifindex, 1400}}));
   desired.endpoints[0].mtu = 9000;
-  EXPECT_TRUE(compile(desired).smaller_mtus.empty());
+  EXPECT_TRUE(compile(desired).own_mtus.empty());
+}
+
+TEST(CompileMtu, BelowWhatIpv6NeedsPodsKeepTheirDeviceAndTheOverlayHasNoIpv6) {
+  Desired desired = three_nodes();
+  desired.uplinks[0].mtu = 1300;
+
+  Rows rows = compile(desired);
+
+  EXPECT_FALSE(rows.ipv6_fits);
+  EXPECT_EQ(rows.pod_route_mtu, 1250U);
+  EXPECT_TRUE(rows.own_mtus.empty()) << "the device's 1300 hold IPv6";
+  for (const std::string& each : routes(rows)) EXPECT_FALSE(each.starts_with("fd00:3::")) << each;
+
+  desired.settings.routing = Routing::kNative;
+  desired.uplinks[0].mtu = 1200;
+  rows = compile(desired);
+  EXPECT_FALSE(rows.ipv6_fits);
+  EXPECT_EQ(rows.own_mtus, (std::map<uint32_t, uint32_t>{{desired.endpoints[0].ifindex, 1280}}));
+  desired.endpoints[0].ipv6.reset();
+  EXPECT_TRUE(compile(desired).own_mtus.empty());
+  desired.settings.ipv6 = false;
+  EXPECT_TRUE(compile(desired).ipv6_fits);
 }
 
 TEST(CompileMtu, WithoutUplinksAndFarNodesIsThatOfEthernet) {
