@@ -20,6 +20,15 @@ constexpr auto kAgeStep = std::chrono::milliseconds(20);  // between two pieces 
 constexpr auto kRetryInterval = std::chrono::seconds(5);  // after something could not be applied
 constexpr size_t kAgeBudget = 4096;
 
+// Of the families that are on: in the pod an address of the other would reach nobody.
+std::vector<Prefix> usable_ranges(const NodeIntent& node, const NodeSettings& settings) {
+  std::vector<Prefix> usable;
+  for (const Prefix& cidr : node.pod_cidrs) {
+    if (cidr.is_ipv4() ? settings.ipv4 : settings.ipv6) usable.push_back(cidr);
+  }
+  return usable;
+}
+
 }  // namespace
 
 void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProblem>& problems) {
@@ -41,13 +50,16 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
             "\": add its manifest with spec.podCIDRs, or set nodeName";
   } else if (self->pod_cidrs.empty()) {
     wrong = "Node " + self->name + ": spec.podCIDRs is empty: pods cannot get addresses";
+  } else if (usable_ranges(*self, config_.node).empty()) {
+    wrong = "Node " + self->name + ": spec.podCIDRs has no range of a family that is on: set " +
+            (config_.node.ipv4 ? "ipv6: true" : "ipv4: true") + " or add a range";
   } else if (!problems.empty()) {
     wrong = to_string(problems.front());
     if (problems.size() > 1) wrong += " (and " + std::to_string(problems.size() - 1) + " more)";
   }
   conditions_.set("intent", wrong.empty(), wrong);
   // A Node that is gone for a moment must not make the ranges forget what rests in them.
-  if (self != nullptr) pods_->set_pod_cidrs(self->pod_cidrs);
+  if (self != nullptr) pods_->set_pod_cidrs(usable_ranges(*self, config_.node));
   has_intent_ = true;
   host_->read();
   mark_dirty();
@@ -164,7 +176,7 @@ void Agent::judge_addresses() {
 
 void Agent::become_ready() {
   const NodeIntent* self = find_node(state_->desired().intent, config_.node.node_name);
-  if (self == nullptr || self->pod_cidrs.empty() || node_failure_) return;
+  if (self == nullptr || usable_ranges(*self, config_.node).empty() || node_failure_) return;
   install();
   ready_ = true;
   spdlog::info("ready: node {}, {} pods, attached by {}", config_.node.node_name,

@@ -107,6 +107,21 @@ def test_uplink_that_is_too_small_for_ipv6_is_told_and_ipv4_goes_on_N12(make_lab
         wait_for(lambda pod=pod: ping(pod, far.ipv6, 1, timeout=1)[1] == 1, 5, f"{pod} -> {far.ipv6}")
 
 
+@pytest.mark.parametrize("off,kept,flag", [("ipv4", "ipv6", "-4"), ("ipv6", "ipv4", "-6")])
+def test_pod_has_no_address_of_a_family_that_is_off(make_lab, off, kept, flag):
+    lab = make_lab("aa")
+    for node in lab.nodes:
+        node.start_agent({off: False})
+    a, b, c = lab.nodes[0].add_pod("a"), lab.nodes[0].add_pod("b"), lab.nodes[1].add_pod("c")
+
+    assert getattr(a, off) is None
+    assert a.exec(f"ip {flag} addr show dev eth0 scope global; ip {flag} route show default").stdout == ""
+    for peer in (b, c, lab.outside):
+        assert ping(a, getattr(peer, kept), 1)[1] == 1
+    assert all(c["ok"] for c in lab.nodes[0].status()["conditions"])
+    assert [pool["cidr"] for pool in lab.nodes[0].status()["pools"]] == [lab.nodes[0].pod_cidrs[kept == "ipv6"]]
+
+
 def test_mtu_of_the_network_configuration(make_lab):
     node = make_lab("a").nodes[0]
     node.start_agent()
