@@ -242,6 +242,24 @@ void Agent::audit_within(std::chrono::milliseconds interval) {
   if (audit_timer_.expiry() > std::chrono::steady_clock::now() + interval) audit_in(interval);
 }
 
+// A socket whose path somebody removed is served, but nobody finds it.
+void Agent::keep_sockets() {
+  std::string wrong;
+  const auto kept = socket_->keep();
+  if (!kept) wrong = kept.error().message();
+  if (kept && *kept) spdlog::warn("agent.sock was gone from {}: bound anew", config_.run_dir);
+  if (observer_ && !observer_->is_reachable()) {
+    spdlog::warn("observer.sock was gone from {}: served anew", config_.run_dir);
+    observer_.reset();  // the library cannot bind again while it runs; who follows must ask anew
+  }
+  if (!observer_) {
+    if (const auto served = serve_flows(); !served)
+      wrong += (wrong.empty() ? "" : "; ") + served.error().message();
+  }
+  if (conditions_.set("sockets", wrong.empty(), wrong) && !wrong.empty())
+    spdlog::error("{}", wrong);
+}
+
 void Agent::look() {
   const auto lost = datapath_->lost();
   if (!lost.empty()) {
@@ -249,6 +267,7 @@ void Agent::look() {
                  lost.size(), lost.front());
     audit();
   }
+  keep_sockets();
   look_timer_.expires_after(kLookInterval);
   look_timer_.async_wait([this](const std::error_code& error) {
     if (!error) look();

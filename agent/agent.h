@@ -47,7 +47,7 @@ class Agent {
 
  private:
   static constexpr auto kAuditInterval = std::chrono::seconds(60);
-  // Between two looks at what nobody tells us the loss of: programs and pins.
+  // Between two looks at what nobody tells us the loss of: programs, pins, sockets.
   static constexpr auto kLookInterval = std::chrono::seconds(2);
 
   Agent(asio::io_context& loop, const AgentConfig& config);
@@ -79,6 +79,8 @@ class Agent {
   void audit_in(std::chrono::milliseconds interval);
   void audit_within(std::chrono::milliseconds interval);
   void look();
+  Status serve_flows();
+  void keep_sockets();
   void heal_routes(const HostNetwork& network);
   void serve_cni(const std::string& message, std::function<void(std::string)> reply);
   AdminSources admin_sources();

@@ -164,7 +164,7 @@ Status Agent::open_events() {
   return {};
 }
 
-Status Agent::open_faces() {
+Status Agent::serve_flows() {
   ObserverOptions observer;
   observer.node_name = config_.node.node_name;
   observer.version = std::string("sluice ") + SLUICE_VERSION;
@@ -172,7 +172,11 @@ Status Agent::open_faces() {
   auto server = ObserverServer::start(observer, *flows_);
   if (!server) return fail(within("serve flows", server.error()));
   observer_ = std::move(*server);
+  return {};
+}
 
+Status Agent::open_faces() {
+  if (auto served = serve_flows(); !served) return served;
   metrics_ =
       std::make_unique<Metrics>(metrics_sources(datapath_->reader(), published_, *flows_, *events_),
                                 SLUICE_VERSION, SLUICE_COMMIT);

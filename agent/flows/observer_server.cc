@@ -17,6 +17,7 @@
 #include "agent/flows/query.h"
 #include "hubble/observer/observer.grpc.pb.h"
 #include "lib/fd/fd.h"
+#include "lib/fd/file_id.h"
 
 namespace sluice {
 
@@ -216,6 +217,8 @@ struct ObserverServer::State {
   State(const ObserverOptions& options, const FlowLog& log) : service(options, log) {}
   ObserverService service;
   std::unique_ptr<grpc::Server> server;
+  std::string path;
+  FileId bound;  // what start() put at the path
   int tcp_port = 0;
 };
 
@@ -229,6 +232,10 @@ ObserverServer::~ObserverServer() {
 
 int ObserverServer::tcp_port() const {
   return state_->tcp_port;
+}
+
+bool ObserverServer::is_reachable() const {
+  return file_id(state_->path) == state_->bound;
 }
 
 Result<std::unique_ptr<ObserverServer>> ObserverServer::start(const ObserverOptions& options,
@@ -268,6 +275,8 @@ Result<std::unique_ptr<ObserverServer>> ObserverServer::start(const ObserverOpti
   if (chmod(options.unix_socket.c_str(), 0660) != 0) {
     return fail(from_errno("observer: chmod " + options.unix_socket));
   }
+  state->path = options.unix_socket;
+  state->bound = file_id(state->path);
   if (auto* health = state->server->GetHealthCheckService())
     health->SetServingStatus(kHealthName, true);
   return std::unique_ptr<ObserverServer>(new ObserverServer(std::move(state)));

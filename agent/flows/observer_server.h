@@ -34,6 +34,8 @@ class ObserverServer {
   ObserverServer& operator=(const ObserverServer&) = delete;
 
   int tcp_port() const;  // 0 without TCP
+  // False where somebody took the unix socket's path away; then only a new server helps.
+  bool is_reachable() const;
 
  private:
   struct State;

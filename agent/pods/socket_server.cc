@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "lib/fd/file_id.h"
+
 namespace sluice {
 
 using Protocol = asio::local::stream_protocol;
@@ -33,6 +35,7 @@ struct SocketServer::Shared {
   Protocol::acceptor acceptor;
   asio::steady_timer retry;
   SocketCounters counters;
+  FileId bound;  // what listen() put at the path
   bool closed = false;
 };
 
@@ -185,6 +188,7 @@ Result<std::unique_ptr<SocketServer>> SocketServer::listen(asio::io_context& loo
   if (Status clear = clear_the_way(path); !clear) return fail(clear.error());
   auto shared = std::make_shared<Shared>(loop, std::move(settings), std::move(handlers));
   if (Status bound = bind_at(shared->acceptor, path); !bound) return fail(bound.error());
+  shared->bound = file_id(path);
   accept(shared);
   return std::unique_ptr<SocketServer>(new SocketServer(std::move(shared)));
 }
@@ -197,6 +201,20 @@ SocketServer::~SocketServer() {
   shared_->acceptor.close(ignored);
   shared_->retry.cancel();
   unlink(shared_->settings.path.c_str());
+}
+
+Result<bool> SocketServer::keep() {
+  const std::string& path = shared_->settings.path;
+  if (shared_->acceptor.is_open() && file_id(path) == shared_->bound) return false;
+  if (Status made = make_directories(std::filesystem::path(path).parent_path()); !made)
+    return fail(made.error());
+  if (Status clear = clear_the_way(path); !clear) return fail(clear.error());
+  Protocol::acceptor anew(shared_->loop);
+  if (Status bound = bind_at(anew, path); !bound) return fail(bound.error());
+  shared_->bound = file_id(path);
+  // Ends the wait on the old one, which then waits on this one.
+  shared_->acceptor = std::move(anew);
+  return true;
 }
 
 const SocketCounters& SocketServer::counters() const {

@@ -51,6 +51,9 @@ class SocketServer {
   SocketServer& operator=(const SocketServer&) = delete;
 
   const SocketCounters& counters() const;
+  // Where somebody took the path away: binds it again. True: it did. Requests that are under way go
+  // on.
+  Result<bool> keep();
 
  private:
   struct Shared;

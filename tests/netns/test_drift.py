@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody takes away from a running node is back within seconds, long before the audit of every minute."""
 import json
+import os
 
 import frames
 import pytest
@@ -81,3 +82,31 @@ def test_pod_device_that_was_set_down_comes_up_again(node_with_pod):
 
     for ns, address in ((node, a.ipv4), (node, a.ipv6), (a, outside.ipv4), (a, outside.ipv6)):
         back(ns, address, f"{ns} -> {address}")
+
+
+@pytest.mark.parametrize("name", ["agent.sock", "observer.sock"])
+def test_removed_socket_is_there_again(node_with_pod, name):
+    node, path = node_with_pod[0], f"/run/sluice/{name}"
+    for turn in range(2):
+        os.unlink(node.fs + path)
+
+        wait_for(lambda: os.path.exists(node.fs + path), SOON, path)
+
+        wait_for(lambda: node.cli("observe", "--last", "1", check=False).returncode == 0, 3, "observe")
+        node.add_pod(f"late{turn}")
+        assert " 200 " in node.http_get("/healthz").splitlines()[0]
+
+
+def test_what_is_no_socket_in_the_place_of_one_is_reported(node_with_pod):
+    node = node_with_pod[0]
+    agent_socket = node.fs + "/run/sluice/agent.sock"
+    os.rename(agent_socket, agent_socket + ".kept")
+    with open(agent_socket, "w"):
+        pass
+
+    wait_for(lambda: " 200 " not in node.http_get("/healthz").splitlines()[0], SOON, "healthz says no")
+    assert "something that is no socket" in node.http_get("/healthz")
+    os.unlink(agent_socket)
+
+    wait_for(lambda: " 200 " in node.http_get("/healthz").splitlines()[0], SOON, "healthz says yes")
+    assert node.status()["ready"]
