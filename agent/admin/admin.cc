@@ -130,9 +130,13 @@ Status fill_status(const AdminSources& sources, admin::v1::StatusResponse& statu
   return {};
 }
 
-// "ready", or what the kernel lacks of the endpoint.
-std::string endpoint_state(const LocalEndpoint& endpoint,
+// "ready", or what the kernel lacks of the endpoint. `device`: the name at its index.
+std::string endpoint_state(const LocalEndpoint& endpoint, const std::string& device,
                            const std::map<uint32_t, endpoint_row>& rows) {
+  if (device != endpoint.host_device) {
+    const std::string gone = "device " + endpoint.host_device + " is gone";
+    return device.empty() ? gone : gone + "; its index is " + device + "'s by now";
+  }
   const auto found = rows.find(endpoint.ifindex);
   if (found == rows.end()) {
     return "no row in sl_endpoint for ifindex " + std::to_string(endpoint.ifindex);
@@ -173,7 +177,7 @@ Status fill_endpoints(const AdminSources& sources, admin::v1::EndpointsResponse&
   for (const LocalEndpoint& local : desired->endpoints) {
     admin::v1::Endpoint& endpoint = *response.add_endpoints();
     fill_endpoint(local, endpoint);
-    endpoint.set_state(endpoint_state(local, rows));
+    endpoint.set_state(endpoint_state(local, sources.device_name(local.ifindex), rows));
     if (const auto row = rows.find(local.ifindex); row != rows.end()) {
       endpoint.set_identity(row->second.identity);
       endpoint.set_identity_name(identity_name(row->second.identity, names.identities));

@@ -119,7 +119,8 @@ std::vector<LocalEndpoint> EndpointTable::find_leaks(std::span<const LinkInfo> l
   std::vector<LocalEndpoint> leaks;
   for (const auto& [key, endpoint] : endpoints_) {
     if (std::ranges::find(links, endpoint.host_device, &LinkInfo::name) != links.end()) continue;
-    if (endpoint.netns.empty() || !open_netns(endpoint.netns)) leaks.push_back(endpoint);
+    // The path proves nothing: a new pod may have the name, or a process the number, of the old.
+    if (!is_inside(endpoint, endpoint.netns)) leaks.push_back(endpoint);
   }
   return leaks;
 }

@@ -42,7 +42,8 @@ class EndpointTable {
   // What the file should hold by now. The one who changes the table has it saved.
   PodState state() const;
   Store& store() { return store_; }
-  // Endpoints whose device (of the node's `links`) and whose namespace are gone without a DEL.
+  // Endpoints whose pair of devices went away without a DEL, with their namespace or without:
+  // neither end is left, on the node (`links`) or in the pod.
   std::vector<LocalEndpoint> find_leaks(std::span<const LinkInfo> links) const;
 
   IpPools& pools() { return pools_; }

@@ -40,7 +40,7 @@ struct PodSettings {
   std::string queue_dir = "/var/lib/sluice/cni-queue";
   std::chrono::milliseconds address_rest = kAddressRest;
   std::chrono::milliseconds apply_deadline{20'000};  // how long ADD waits for the kernel's rows
-  std::chrono::milliseconds leak_interval{30'000};
+  std::chrono::milliseconds leak_interval{10'000};
   std::chrono::milliseconds queue_interval{5'000};
 };
 
@@ -65,7 +65,7 @@ struct PodCounters {
   uint64_t adds = 0;
   uint64_t dels = 0;
   uint64_t failures = 0;        // requests answered with an error
-  uint64_t leaks_released = 0;  // endpoints whose device and namespace went away without DEL
+  uint64_t leaks_released = 0;  // endpoints whose devices went away without DEL
   uint64_t gc_released = 0;
   uint64_t queue_replayed = 0;
   uint64_t save_failures = 0;  // the state file is behind until the next save

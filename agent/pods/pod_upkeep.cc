@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to pods without a request: ranges and MTU change, leaks are released, queued DELs
 // are replayed.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "agent/pods/pod_reply.h"
@@ -47,8 +49,11 @@ void PodService::release_leaks() {
   }
   const std::vector<LocalEndpoint> leaks = table_.find_leaks(*links);
   for (const LocalEndpoint& endpoint : leaks) {
-    if (remove_endpoint(key_of(endpoint), "its network namespace is gone"))
-      ++counters_.leaks_released;
+    const EndpointKey key = key_of(endpoint);
+    if (!remove_endpoint(key, "its device is gone")) continue;
+    ++counters_.leaks_released;
+    spdlog::warn("pod {}: its device {} went away without a DEL; its addresses are free again",
+                 to_string(key), endpoint.host_device);
   }
   if (!leaks.empty()) publish();
 }

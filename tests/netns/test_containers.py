@@ -34,10 +34,9 @@ def test_container_that_ended_without_del_is_released_N5(engine):
     """ctr asks for no DEL of a detached container; its namespace is gone all the same."""
     container = engine.run("web")
     kept = engine.run("other")
+
     engine.remove(container)
 
-    engine.node.restart_agent()
-
-    wait_for(lambda: "demo-web" not in endpoints(engine.node), 40, "release of the address", every=0.2)
+    wait_for(lambda: "demo-web" not in endpoints(engine.node), 20, "release of the address", every=0.2)
     assert "demo-other" in endpoints(engine.node)
     assert ping(engine.node, kept.ipv4, 1)[1] == 1

@@ -227,7 +227,7 @@ TEST(AdminService, ABadFilterNamesItsField) {
   EXPECT_THAT(AdminService(empty_sources()).answer(request).error(), HasSubstr("filter.port"));
 }
 
-TEST(AdminService, AnEndpointWithoutItsRowSaysSo) {
+TEST(AdminService, AnEndpointWithoutItsRowOrItsDeviceSaysSo) {
   AdminSources sources = empty_sources();
   sources.desired = [] {
     auto desired = std::make_shared<Desired>();
@@ -237,6 +237,7 @@ TEST(AdminService, AnEndpointWithoutItsRowSaysSo) {
   AdminRequest request;
   request.mutable_endpoints();
 
+  sources.device_name = [](uint32_t) { return std::string("sl0123"); };
   const AdminResponse without = AdminService(sources).answer(request);
   sources.endpoints = [](const EndpointVisitor& visit) -> Status {
     endpoint_row row{};
@@ -250,6 +251,13 @@ TEST(AdminService, AnEndpointWithoutItsRowSaysSo) {
   EXPECT_EQ(without.endpoints().endpoints(0).state(), "no row in sl_endpoint for ifindex 7");
   EXPECT_EQ(with.endpoints().endpoints(0).state(), "ready");
   EXPECT_EQ(with.endpoints().endpoints(0).identity_name(), "init");
+  // A row alone carries nothing: the device may be gone, its index another's.
+  for (const auto& [device, state] :
+       {std::pair{"", "device sl0123 is gone"},
+        std::pair{"eth1", "device sl0123 is gone; its index is eth1's by now"}}) {
+    sources.device_name = [name = std::string(device)](uint32_t) { return name; };
+    EXPECT_EQ(AdminService(sources).answer(request).endpoints().endpoints(0).state(), state);
+  }
 }
 
 TEST(AdminService, ADropNamesReasonDeviceAndPod) {

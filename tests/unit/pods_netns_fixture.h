@@ -117,6 +117,7 @@ class PodsNetns : public testing::Test {
     settings.queue_dir = folder_ / "queue";
     settings.address_rest = rest_;
     settings.apply_deadline = std::chrono::milliseconds(300);
+    settings.leak_interval = leak_interval_;
     service_ = std::make_unique<PodService>(loop_, settings, std::move(hooks));
     const auto report = service_->start();
     ASSERT_TRUE(report) << report.error().message();
@@ -193,6 +194,11 @@ class PodsNetns : public testing::Test {
         .exit_code = WEXITSTATUS(exit_code.get()),
         .output = text.empty() ? nlohmann::json() : nlohmann::json::parse(text, nullptr, false)};
   }
+  // Nobody asks for anything; timers run.
+  void turn_for(std::chrono::milliseconds time) {
+    loop_.restart();
+    loop_.run_for(time);
+  }
   std::string ipv4_of(const Answer& answer) {
     return answer.output.value(nlohmann::json::json_pointer("/ips/0/address"), "none");
   }
@@ -213,6 +219,7 @@ class PodsNetns : public testing::Test {
   bool apply_ = true;
   std::function<int64_t()> clock_;
   std::chrono::milliseconds rest_ = kAddressRest;
+  std::chrono::milliseconds leak_interval_{30'000};
   std::map<uint32_t, std::string> failed_;
   std::optional<std::string> not_ready_;
   std::vector<std::string> uids_;
