@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cni/result.h"
+#include "lib/boot/boot.h"
 #include "lib/fd/fd.h"
 #include "lib/frame/frame.h"
 
@@ -89,13 +90,16 @@ Expected<std::string> run_verb(const Environment& environment, const std::string
 Status queue_del(const std::string& directory, const cni::v1::CniRequest& request) {
   using std::chrono::duration_cast;
   if (Status made = make_directories(directory); !made) return made;
-  // Time first: names sort in the order of the requests. The agent reads the time from the name,
-  // too.
+  // The wall clock names the file, for whoever looks at it; the order of DEL and ADD is told by the
+  // other one.
+  cni::v1::CniRequest entry = request;
+  entry.set_queued_boot_id(boot_id());
+  entry.set_queued_boot_ms(since_boot_ms());
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const std::string name = std::to_string(duration_cast<std::chrono::milliseconds>(now).count()) +
                            "-" + std::to_string(getpid()) + "-" +
                            request.container_id().substr(0, 64) + ".del";
-  return write_file(directory + "/" + name, request.SerializeAsString());
+  return write_file(directory + "/" + name, entry.SerializeAsString());
 }
 
 Outcome run(const Environment& environment, const std::string& config) {

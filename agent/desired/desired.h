@@ -54,6 +54,7 @@ struct LocalEndpoint {
   Mac host_mac{};
   uint32_t mtu = 0;  // of both ends, from the network configuration; 0: the node's
   int64_t created_unix_ms = 0;
+  int64_t created_boot_ms = 0;  // lib/boot; 0: not known. A device does not outlive its boot
 
   bool operator==(const LocalEndpoint&) const = default;
 };

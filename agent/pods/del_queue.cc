@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Grammar of a file's name: unix ms "-" process id "-" container id ".del"; its content is one
-// serialised CniRequest.
+// A file is one serialised CniRequest with queued_boot_id and queued_boot_ms; its name, unix ms "-"
+// process id "-" container id ".del", is for people.
 #include "agent/pods/del_queue.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
@@ -19,12 +18,9 @@ namespace {
 
 constexpr std::string_view kSuffix = ".del";
 
-bool decode(const std::string& name, const std::string& content, QueuedDel& entry) {
-  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), entry.queued_unix_ms);
-  if (parsed.ec != std::errc() || parsed.ptr == name.data() + name.size() || *parsed.ptr != '-')
-    return false;
-  return entry.request.ParseFromString(content) && entry.request.command() == "DEL" &&
-         !entry.request.container_id().empty() && !entry.request.network().empty();
+bool is_del(const cni::v1::CniRequest& request) {
+  return request.command() == "DEL" && !request.container_id().empty() &&
+         !request.network().empty();
 }
 
 }  // namespace
@@ -36,30 +32,36 @@ Result<std::vector<QueuedDel>> DelQueue::read() {
   if (error == std::errc::no_such_file_or_directory) return queue;
   if (error) return fail(from_errno("queue of DELs " + directory_, error.value()));
 
+  std::vector<std::string> junk;
   for (const auto& each : entries) {
     const std::string name = each.path().filename();
     if (!name.ends_with(kSuffix) || name.starts_with('.'))
       continue;  // being written, or moved aside
-    QueuedDel entry;
-    entry.path = each.path();
+    QueuedDel entry{.path = each.path(), .request = {}};
     const Result<std::string> content = read_file(entry.path);
-    if (content && decode(name, *content, entry)) {
+    if (content && entry.request.ParseFromString(*content) && is_del(entry.request)) {
       queue.push_back(std::move(entry));
-      continue;
+    } else {
+      junk.push_back(std::move(entry.path));
     }
-    ++corrupt_total_;
-    condition_ = "queued DEL " + entry.path +
-                 " cannot be read and was moved aside to .corrupt; its pod's address is " +
-                 "freed when its namespace is gone";
-    const std::string aside = entry.path + ".corrupt";
-    if (std::rename(entry.path.c_str(), aside.c_str()) != 0)
-      return fail(from_errno("move " + entry.path + " aside"));
   }
-  std::ranges::sort(queue, [](const QueuedDel& a, const QueuedDel& b) {
-    return a.queued_unix_ms != b.queued_unix_ms ? a.queued_unix_ms < b.queued_unix_ms
-                                                : a.path < b.path;
-  });
+  std::ranges::sort(queue, {}, &QueuedDel::path);
+  set_aside(junk);
   return queue;
+}
+
+void DelQueue::set_aside(const std::vector<std::string>& junk) {
+  condition_.clear();
+  corrupt_total_ += junk.size();
+  for (const std::string& path : junk) {
+    condition_ += (condition_.empty() ? "queued DEL " : ", ") + path;
+    if (std::rename(path.c_str(), (path + ".corrupt").c_str()) != 0)
+      condition_ += " (" + from_errno("it cannot be moved aside either").message() + ")";
+  }
+  if (junk.empty()) return;
+  condition_ +=
+      ": cannot be read and was moved aside to *.corrupt; the addresses of its pod are freed when "
+      "the pod's device is gone";
 }
 
 Status DelQueue::remove(const QueuedDel& entry) {

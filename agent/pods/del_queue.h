@@ -14,7 +14,6 @@ namespace sluice {
 
 struct QueuedDel {
   std::string path;
-  int64_t queued_unix_ms = 0;  // when the runtime asked for it
   cni::v1::CniRequest request;
 };
 
@@ -23,14 +22,16 @@ class DelQueue {
  public:
   explicit DelQueue(std::string directory) : directory_(std::move(directory)) {}
 
-  // Oldest first. A file that is no DEL is moved aside as .corrupt and named in condition(). No
-  // folder: empty.
+  // By name. A file that is no DEL is moved aside as .corrupt and named in condition() until the
+  // next reading. No folder: empty.
   Result<std::vector<QueuedDel>> read();
   Status remove(const QueuedDel& entry);
   uint64_t corrupt_total() const { return corrupt_total_; }
   const std::string& condition() const { return condition_; }
 
  private:
+  void set_aside(const std::vector<std::string>& junk);
+
   std::string directory_;
   std::string condition_;
   uint64_t corrupt_total_ = 0;

@@ -5,6 +5,7 @@
 
 #include "agent/pods/pod_reply.h"
 #include "agent/pods/pod_service.h"
+#include "lib/boot/boot.h"
 
 namespace sluice {
 
@@ -34,6 +35,7 @@ LocalEndpoint endpoint_of(const CniRequest& request, int64_t now_ms) {
   endpoint.host_mac = kGatewayMac;
   endpoint.mtu = request.mtu();
   endpoint.created_unix_ms = now_ms;
+  endpoint.created_boot_ms = since_boot_ms();
   return endpoint;
 }
 

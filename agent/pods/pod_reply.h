@@ -30,4 +30,12 @@ inline std::string argument(const cni::v1::CniRequest& request, const std::strin
   return found == request.args().end() ? std::string() : found->second;
 }
 
+// Why a DEL is not for that endpoint: it names another pod of the same name (N9). Empty: it is.
+inline std::string other_uid(const cni::v1::CniRequest& request, const LocalEndpoint& endpoint) {
+  const std::string uid = argument(request, "K8S_POD_UID");
+  if (uid.empty() || endpoint.pod_uid.empty() || endpoint.pod_uid == uid) return {};
+  return "K8S_POD_UID: " + to_string(key_of(endpoint)) + " is of pod uid " + endpoint.pod_uid +
+         ", the request is for " + uid + "; nothing was removed";
+}
+
 }  // namespace sluice

@@ -2,26 +2,16 @@
 #include "agent/pods/pod_service.h"
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "agent/pods/pod_reply.h"
 #include "agent/pods/pod_waiter.h"
+#include "lib/boot/boot.h"
 
 namespace sluice {
 
 using cni::v1::CniRequest;
 using cni::v1::CniResponse;
-
-namespace {
-
-int64_t since_boot_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
-}  // namespace
 
 PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks hooks)
     : loop_(loop),

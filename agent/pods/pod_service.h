@@ -132,6 +132,9 @@ class PodService {
 
   void wait_for_rows(const EndpointKey& key, Reply reply);
   void finish_waiters();
+  std::string replay();  // what failed, if anything
+  // Logs what is new in conditions(), and passes on that they changed.
+  void tell_changes(const std::vector<std::string>& before);
   void refuse_waiters(const EndpointKey& key, const cni::v1::CniResponse& answer);
   void undo_unanswered(const EndpointKey& key, const std::string& why);
   uint64_t publish();
@@ -159,7 +162,8 @@ class PodService {
   PodCounters counters_;
   std::string store_condition_;
   std::string save_condition_;
-  std::string upkeep_condition_;
+  std::string leak_condition_;
+  std::string replay_condition_;
   std::vector<Prefix> ranges_;
   int64_t boot_unix_ms_ = 0;
   bool stopped_ = false;

@@ -7,8 +7,23 @@
 
 #include "agent/pods/pod_reply.h"
 #include "agent/pods/pod_service.h"
+#include "lib/boot/boot.h"
 
 namespace sluice {
+namespace {
+
+// Why a queued DEL is not for this endpoint, if it is not. An ADD that came after it made a new
+// attachment. Devices do not outlive the kernel, so every endpoint is of this boot.
+std::string not_for(const cni::v1::CniRequest& request, const LocalEndpoint& endpoint) {
+  if (std::string why = other_uid(request, endpoint); !why.empty()) return why;
+  if (endpoint.created_boot_ms == 0 || request.queued_boot_id().empty()) return {};
+  const bool older =
+      request.queued_boot_id() != boot_id() || request.queued_boot_ms() < endpoint.created_boot_ms;
+  return older ? "an ADD of " + to_string(key_of(endpoint)) + " came after it; nothing was removed"
+               : std::string();
+}
+
+}  // namespace
 
 void PodService::repeat(asio::steady_timer& timer, std::chrono::milliseconds interval,
                         void (PodService::*work)()) {
@@ -42,49 +57,69 @@ std::vector<std::string> PodService::set_pod_mtu(uint32_t mtu, uint32_t route_mt
 }
 
 void PodService::release_leaks() {
+  const auto before = conditions();
+  leak_condition_.clear();
+  bool changed = false;
   const auto links = host_->links();
-  if (!links) {
-    upkeep_condition_ = "look for leaked endpoints: " + links.error().message();
-    return;
-  }
-  const std::vector<LocalEndpoint> leaks = table_.find_leaks(*links);
-  for (const LocalEndpoint& endpoint : leaks) {
+  if (!links) leak_condition_ = "look for leaked endpoints: " + links.error().message();
+  for (const LocalEndpoint& endpoint :
+       links ? table_.find_leaks(*links) : std::vector<LocalEndpoint>()) {
     const EndpointKey key = key_of(endpoint);
-    if (!remove_endpoint(key, "its device is gone")) continue;
+    if (Status removed = remove_endpoint(key, "its device is gone"); !removed) {
+      leak_condition_ = "release " + to_string(key) + ": " + removed.error().message();
+      continue;
+    }
+    changed = true;
     ++counters_.leaks_released;
     spdlog::warn("pod {}: its device {} went away without a DEL; its addresses are free again",
                  to_string(key), endpoint.host_device);
   }
-  if (!leaks.empty()) publish();
+  if (changed) publish();
+  tell_changes(before);
 }
 
 void PodService::replay_queue() {
+  const auto before = conditions();
+  replay_condition_ = replay();
+  tell_changes(before);
+}
+
+std::string PodService::replay() {
   const auto queue = queue_.read();
-  if (!queue) {
-    upkeep_condition_ = queue.error().message();
-    return;
-  }
-  upkeep_condition_.clear();
+  if (!queue) return queue.error().message();
+  std::string failures;
   bool changed = false;
   for (const QueuedDel& entry : *queue) {
     const EndpointKey key = key_of(entry.request);
     const LocalEndpoint* endpoint = table_.find(key);
-    // An ADD that came after the DEL was queued made a new attachment; the DEL is not for that one.
-    const bool superseded = endpoint != nullptr && endpoint->created_unix_ms > entry.queued_unix_ms;
-    if (!superseded) {
-      if (Status removed = remove_endpoint(key, "a queued DEL came for it"); !removed) {
-        upkeep_condition_ = "queued DEL of " + to_string(key) + ": " + removed.error().message();
-        continue;
-      }
-      changed = changed || endpoint != nullptr;
+    const bool known = endpoint != nullptr;
+    Status done;
+    if (const std::string why = known ? not_for(entry.request, *endpoint) : std::string();
+        !why.empty()) {
+      spdlog::warn("queued DEL {}: {}", entry.path, why);
+    } else {
+      done = remove_endpoint(key, "a queued DEL came for it");
+      changed = changed || (known && done);
     }
-    if (Status removed = queue_.remove(entry); !removed) {
-      upkeep_condition_ = removed.error().message();
-      continue;
+    if (done) done = queue_.remove(entry);
+    if (done) {
+      ++counters_.queue_replayed;
+    } else {
+      failures += (failures.empty() ? "queued DEL of " : "; queued DEL of ") + to_string(key) +
+                  ": " + done.error().message();
     }
-    ++counters_.queue_replayed;
   }
   if (changed) publish();
+  return failures;
+}
+
+void PodService::tell_changes(const std::vector<std::string>& before) {
+  const auto now = conditions();
+  if (now == before) return;
+  for (const std::string& each : now) {
+    if (std::ranges::find(before, each) == before.end()) spdlog::warn("{}", each);
+  }
+  if (hooks_.on_conditions_changed) hooks_.on_conditions_changed();
 }
 
 std::vector<PoolStats> PodService::pools() const {
@@ -93,8 +128,8 @@ std::vector<PoolStats> PodService::pools() const {
 
 std::vector<std::string> PodService::conditions() const {
   std::vector<std::string> all;
-  for (const std::string* each :
-       {&store_condition_, &save_condition_, &upkeep_condition_, &queue_.condition()}) {
+  for (const std::string* each : {&store_condition_, &save_condition_, &leak_condition_,
+                                  &replay_condition_, &queue_.condition()}) {
     if (!each->empty()) all.push_back(*each);
   }
   return all;

@@ -75,12 +75,9 @@ void PodService::del(const CniRequest& request, const Reply& reply) {
   ++counters_.dels;
   const EndpointKey key = key_of(request);
   const LocalEndpoint* endpoint = table_.find(key);
-  const std::string uid = argument(request, "K8S_POD_UID");
-  if (endpoint != nullptr && !uid.empty() && !endpoint->pod_uid.empty() &&
-      endpoint->pod_uid != uid) {
-    return reply(refusal(cni::v1::CNI_INVALID_ENVIRONMENT,
-                         "K8S_POD_UID: " + to_string(key) + " is of pod uid " + endpoint->pod_uid +
-                             ", the request is for " + uid + "; nothing was removed"));
+  if (endpoint != nullptr) {
+    if (std::string why = other_uid(request, *endpoint); !why.empty())
+      return reply(refusal(cni::v1::CNI_INVALID_ENVIRONMENT, std::move(why)));
   }
   const bool known = endpoint != nullptr;
   if (Status removed = remove_endpoint(key, "DEL came for it"); !removed) {

@@ -33,6 +33,7 @@ json encode_endpoint(const LocalEndpoint& endpoint) {
   if (endpoint.ipv6) target["ipv6"] = to_string(*endpoint.ipv6);
   if (endpoint.mtu != 0) target["mtu"] = endpoint.mtu;
   target["createdUnixMs"] = endpoint.created_unix_ms;
+  target["createdBootMs"] = endpoint.created_boot_ms;
   return target;
 }
 
@@ -50,6 +51,7 @@ Result<LocalEndpoint> decode_endpoint(const json& source) {
   endpoint.ifindex = source.at("ifindex").get<uint32_t>();
   endpoint.mtu = source.value("mtu", uint32_t{0});
   endpoint.created_unix_ms = source.at("createdUnixMs").get<int64_t>();
+  endpoint.created_boot_ms = source.value("createdBootMs", int64_t{0});
   for (const auto& [field, target] :
        {std::pair{"ipv4", &endpoint.ipv4}, std::pair{"ipv6", &endpoint.ipv6}}) {
     if (!source.contains(field)) continue;

@@ -56,6 +56,7 @@ PodState sample(uint32_t endpoints) {
     endpoint.host_mac = kGatewayMac;
     endpoint.mtu = 1400 * (i % 2);
     endpoint.created_unix_ms = 1234567890123;
+    endpoint.created_boot_ms = 4567;
     state.endpoints.push_back(endpoint);
   }
   state.freed.push_back({.address = *parse_address("10.1.0.99"), .freed_unix_ms = 77});
