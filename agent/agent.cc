@@ -10,6 +10,7 @@
 #include "agent/desired/ipv6_mtu.h"
 #include "agent/pods/installer.h"
 #include "agent/views.h"
+#include "lib/fd/fd.h"
 
 namespace sluice {
 
@@ -35,11 +36,9 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
   for (const auto& problem : problems) spdlog::warn("{}", to_string(problem));
   intent_problems_ = problems.size();
   const IntentDelta delta = last_intent_->judge(fresh, !problems.empty());
-  if (auto changed = state_->change_intent(delta); !changed)
-    spdlog::warn("{}; it is tried again with the next change", changed.error().message());
+  (void)state_->change_intent(delta);  // what could not be saved of it is judge_state_dir's to tell
   const Intent& intent = state_->desired().intent;
-  if (auto saved = last_intent_->save(delta, intent); !saved)
-    spdlog::warn("{}", saved.error().message());
+  (void)last_intent_->save(delta, intent);
   const NodeIntent* self = find_node(intent, config_.node.node_name);
   std::string wrong;
   if (self == nullptr && !problems.empty()) {
@@ -61,6 +60,7 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
   // A Node that is gone for a moment must not make the ranges forget what rests in them.
   if (self != nullptr) pods_->set_pod_cidrs(usable_ranges(*self, config_.node));
   has_intent_ = true;
+  judge_state_dir();
   host_->read();
   mark_dirty();
 }
@@ -174,6 +174,21 @@ void Agent::judge_addresses() {
   conditions_.set("addresses", wrong.empty(), wrong);
 }
 
+// What could not be written there is tried again; traffic does not need it, the next start does.
+void Agent::judge_state_dir() {
+  std::string wrong;
+  const auto note = [&](const Status& status) {
+    if (!status) wrong += (wrong.empty() ? "" : "; ") + status.error().message();
+  };
+  note(make_directories(config_.state_dir));
+  if (has_intent_) note(last_intent_->save({}, state_->desired().intent));
+  if (state_) note(state_->save_identities());
+  const std::string message =
+      wrong.empty() ? wrong : wrong + ": make room in stateDir, or make it writable";
+  if (conditions_.set("state", wrong.empty(), message) && !wrong.empty())
+    spdlog::warn("{}", message);
+}
+
 void Agent::become_ready() {
   const NodeIntent* self = find_node(state_->desired().intent, config_.node.node_name);
   if (self == nullptr || usable_ranges(*self, config_.node).empty() || node_failure_) return;
@@ -277,6 +292,7 @@ void Agent::look() {
 void Agent::audit() {
   audit_in(kAuditInterval);
   judge_addresses();
+  judge_state_dir();
   if (!has_intent_) return;
   const auto report = datapath_->audit();
   if (report.written + report.deleted > 0) {

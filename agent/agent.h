@@ -69,6 +69,7 @@ class Agent {
   void judge(const ApplyReport& report, const Rows& rows);
   void judge_addresses();
   void judge_mtu(const Rows& rows);
+  void judge_state_dir();
   void become_ready();
   void install();
   void publish(const PodChanges& changes);

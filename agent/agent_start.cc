@@ -67,8 +67,7 @@ Status Agent::open_datapath() {
   auto lock = NodeLock::take(config_.bpffs);
   if (!lock) return fail(lock.error());
   lock_.emplace(std::move(*lock));
-  if (auto made = make_directories(config_.state_dir); !made)
-    return fail(within("stateDir", made.error()));
+  judge_state_dir();
   if (auto made = make_directories(config_.run_dir); !made)
     return fail(within("runDir", made.error()));
   auto datapath = Datapath::open(datapath_options(config_));
@@ -101,6 +100,7 @@ Status Agent::open_pods() {
   settings.node_name = config_.node.node_name;
   settings.state_dir = config_.state_dir;
   settings.queue_dir = config_.state_dir + "/cni-queue";
+  settings.spare_queue_dir = config_.run_dir + "/cni-queue";
   PodHooks hooks;
   hooks.on_endpoints_changed = [this] { return take_endpoints(); };
   hooks.not_ready = [this] { return not_ready(); };
@@ -135,7 +135,9 @@ Status Agent::open_pods() {
   spdlog::info(
       "pods: {} restored, {} adopted from devices, {} released, {} unknown devices removed",
       restored->restored, restored->adopted, restored->released, restored->removed);
-  if (!restored->condition.empty()) spdlog::warn("{}", restored->condition);
+  for (const std::string& wrong : {restored->condition, restored->save_failure}) {
+    if (!wrong.empty()) spdlog::warn("{}", wrong);
+  }
   judge_addresses();
   return {};
 }

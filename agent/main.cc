@@ -87,8 +87,8 @@ Status remove_state(const std::string& folder) {
   return {};
 }
 
-// A killed agent leaves its sockets behind; nobody listens on them any more.
-Status remove_sockets(const std::string& folder) {
+// A killed agent leaves its sockets behind; nobody listens on them any more. DELs may wait there.
+Status remove_run_files(const std::string& folder) {
   std::error_code error;
   for (const char* name : {"agent.sock", "agent.sock.new", "observer.sock"}) {
     const std::filesystem::path path = std::filesystem::path(folder) / name;
@@ -96,6 +96,8 @@ Status remove_sockets(const std::string& folder) {
     if (!std::filesystem::remove(path, error) && error)
       return fail(from_errno("remove " + path.string(), error.value()));
   }
+  if (std::filesystem::remove_all(folder + "/cni-queue", error) == static_cast<std::uintmax_t>(-1))
+    return fail(from_errno("remove " + folder + "/cni-queue", error.value()));
   if (std::filesystem::is_empty(folder, error) && !error) std::filesystem::remove(folder, error);
   return {};
 }
@@ -123,7 +125,7 @@ int clean(const AgentConfig& config) {
   options.state_dir = config.state_dir;
   // The network list goes first: no new pod may come while its devices are taken away.
   for (const auto& status : {uninstall_cni(cni), cleanup(options), remove_state(config.state_dir),
-                             remove_sockets(config.run_dir)}) {
+                             remove_run_files(config.run_dir)}) {
     if (!status) code = fail_with(status.error(), EXIT_FAILURE);
   }
   if (code == EXIT_SUCCESS) std::cout << "sluice-agent: the node is clean\n";

@@ -53,6 +53,9 @@ const char* condition_step(const std::string& name) {
       {"intent",
        "mend what it names in the folder of manifests (standaloneDir); the agent reads it again by "
        "itself"},
+      {"state",
+       "pods that run go on; the agent needs the folder at its next start, and tries again by "
+       "itself"},
       {"uplinks",
        "ip -br address shows the devices; name them as devices in /etc/sluice/agent.yaml and "
        "restart the agent (traffic stays)"},

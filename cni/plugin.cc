@@ -44,6 +44,21 @@ Failure agent_failure(const std::string& command, const NetConf& conf, const Err
           .details = error.message()};
 }
 
+// The folder for it may be on a disk that is full or read-only; the one beside the socket is in
+// memory, and what it loses at a restart of the machine, the restart has done.
+Expected<std::string> queue_somewhere(const NetConf& conf, const cni::v1::CniRequest& request,
+                                      const Error& unanswered) {
+  const std::string spare = conf.socket.substr(0, conf.socket.rfind('/')) + "/cni-queue";
+  Failure failure = agent_failure("DEL", conf, unanswered);
+  failure.message += "; and the DEL could not be queued";
+  for (const std::string& folder : {conf.queue_dir, spare}) {
+    const Status queued = queue_del(folder, request);
+    if (queued) return std::string();
+    failure.message += ": " + queued.error().message();
+  }
+  return tl::unexpected(std::move(failure));
+}
+
 Expected<std::string> ask_agent(const cni::v1::CniRequest& request, const NetConf& conf) {
   const auto deadline =
       request.command() == "STATUS" ? std::min(conf.timeout, kStatusTimeout) : conf.timeout;
@@ -52,11 +67,7 @@ Expected<std::string> ask_agent(const cni::v1::CniRequest& request, const NetCon
   if (!answer) {
     if (request.command() != "DEL")
       return tl::unexpected(agent_failure(request.command(), conf, answer.error()));
-    const Status queued = queue_del(conf.queue_dir, request);
-    if (queued) return std::string();
-    Failure failure = agent_failure("DEL", conf, answer.error());
-    failure.message += "; and the DEL could not be queued: " + queued.error().message();
-    return tl::unexpected(std::move(failure));
+    return queue_somewhere(conf, request, answer.error());
   }
 
   cni::v1::CniResponse response;

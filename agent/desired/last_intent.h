@@ -32,7 +32,8 @@ class LastIntent {
   // was whole, it alone counts. problem: whether anything is wrong with the source.
   IntentDelta judge(IntentDelta fresh, bool problem);
   // Adds to the file what judge returned. Where the changes are longer than the whole, or something
-  // went wrong before, the whole is written: `now`, after the change.
+  // went wrong before, the whole is written: `now`, after the change. Nothing to add: what failed
+  // before is tried again.
   Status save(const IntentDelta& delta, const Intent& now);
   // What the file had and the source lacks; nullopt once a source was whole.
   const std::optional<Intent>& last() const { return last_; }

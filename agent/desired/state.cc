@@ -65,11 +65,15 @@ Result<bool> DesiredState::change_intent(const IntentDelta& delta) {
     }
     ++revision_;
   }
-  if (!identities_saved_) {
-    if (auto saved = identities_.save(); !saved) return fail(saved.error());
-    identities_saved_ = true;
-  }
+  if (auto saved = save_identities(); !saved) return fail(saved.error());
   return changed;
+}
+
+Status DesiredState::save_identities() {
+  if (identities_saved_) return {};
+  if (auto saved = identities_.save(); !saved) return saved;
+  identities_saved_ = true;
+  return {};
 }
 
 bool DesiredState::set_endpoints(std::vector<LocalEndpoint> endpoints) {

@@ -23,8 +23,9 @@ class DesiredState {
 
   // Each of these raises the revision where it changes anything, and returns whether it did.
   // change_intent: against what is there; the first brings everything. It may fail to save new
-  // identity numbers: the state has changed all the same, and the next call tries again.
+  // identity numbers: the state has changed all the same, and save_identities tries again.
   Result<bool> change_intent(const IntentDelta& delta);
+  Status save_identities();                                  // where they are not saved yet
   bool set_endpoints(std::vector<LocalEndpoint> endpoints);  // sorted by ifindex
   bool set_host(std::vector<Uplink> uplinks, std::vector<Address> host_addresses);
   bool set_overlay_ifindex(uint32_t ifindex);

@@ -25,14 +25,26 @@ bool is_del(const cni::v1::CniRequest& request) {
 
 }  // namespace
 
-Result<std::vector<QueuedDel>> DelQueue::read() {
+std::vector<QueuedDel> DelQueue::read() {
+  condition_.clear();
   std::vector<QueuedDel> queue;
-  std::error_code error;
-  std::filesystem::directory_iterator entries(directory_, error);
-  if (error == std::errc::no_such_file_or_directory) return queue;
-  if (error) return fail(from_errno("queue of DELs " + directory_, error.value()));
-
   std::vector<std::string> junk;
+  for (const std::string& folder : folders_) read_folder(folder, queue, junk);
+  set_aside(junk);
+  return queue;
+}
+
+void DelQueue::read_folder(const std::string& folder, std::vector<QueuedDel>& queue,
+                           std::vector<std::string>& junk) {
+  std::error_code error;
+  const std::filesystem::directory_iterator entries(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return;
+  if (error) {
+    condition_ += (condition_.empty() ? "" : "; ") +
+                  from_errno("queue of DELs " + folder, error.value()).message();
+    return;
+  }
+  const auto first = static_cast<std::ptrdiff_t>(queue.size());
   for (const auto& each : entries) {
     const std::string name = each.path().filename();
     if (!name.ends_with(kSuffix) || name.starts_with('.'))
@@ -45,23 +57,21 @@ Result<std::vector<QueuedDel>> DelQueue::read() {
       junk.push_back(std::move(entry.path));
     }
   }
-  std::ranges::sort(queue, {}, &QueuedDel::path);
-  set_aside(junk);
-  return queue;
+  std::ranges::sort(queue.begin() + first, queue.end(), {}, &QueuedDel::path);
 }
 
 void DelQueue::set_aside(const std::vector<std::string>& junk) {
-  condition_.clear();
-  corrupt_total_ += junk.size();
-  for (const std::string& path : junk) {
-    condition_ += (condition_.empty() ? "queued DEL " : ", ") + path;
-    if (std::rename(path.c_str(), (path + ".corrupt").c_str()) != 0)
-      condition_ += " (" + from_errno("it cannot be moved aside either").message() + ")";
-  }
   if (junk.empty()) return;
-  condition_ +=
-      ": cannot be read and was moved aside to *.corrupt; the addresses of its pod are freed when "
-      "the pod's device is gone";
+  corrupt_total_ += junk.size();
+  std::string names;
+  for (const std::string& path : junk) {
+    names += (names.empty() ? "" : ", ") + path;
+    if (std::rename(path.c_str(), (path + ".corrupt").c_str()) != 0)
+      names += " (" + from_errno("it cannot be moved aside either").message() + ")";
+  }
+  condition_ += (condition_.empty() ? "queued DEL " : "; queued DEL ") + names +
+                ": cannot be read and was moved aside to *.corrupt; the addresses of its pod are " +
+                "freed when the pod's device is gone";
 }
 
 Status DelQueue::remove(const QueuedDel& entry) {

@@ -20,19 +20,21 @@ struct QueuedDel {
 // Thread: the control loop.
 class DelQueue {
  public:
-  explicit DelQueue(std::string directory) : directory_(std::move(directory)) {}
+  explicit DelQueue(std::vector<std::string> folders) : folders_(std::move(folders)) {}
 
-  // By name. A file that is no DEL is moved aside as .corrupt and named in condition() until the
-  // next reading. No folder: empty.
-  Result<std::vector<QueuedDel>> read();
+  // By name, of all folders; one that is not there is empty. condition() names what cannot be read,
+  // until the next reading: a file that is no DEL is moved aside as .corrupt.
+  std::vector<QueuedDel> read();
   Status remove(const QueuedDel& entry);
   uint64_t corrupt_total() const { return corrupt_total_; }
   const std::string& condition() const { return condition_; }
 
  private:
+  void read_folder(const std::string& folder, std::vector<QueuedDel>& queue,
+                   std::vector<std::string>& junk);
   void set_aside(const std::vector<std::string>& junk);
 
-  std::string directory_;
+  std::vector<std::string> folders_;
   std::string condition_;
   uint64_t corrupt_total_ = 0;
 };

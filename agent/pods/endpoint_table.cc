@@ -46,7 +46,8 @@ Result<RestoreReport> EndpointTable::restore(Netlink& host, int64_t now_ms) {
   const auto links = host.links();
   if (!links) return fail(links.error());
 
-  RestoreReport report{.condition = loaded->condition};
+  RestoreReport report;
+  report.condition = loaded->condition;
   std::vector<FreedAddress> freed = std::move(loaded->state.freed);
   for (LocalEndpoint& endpoint : loaded->state.endpoints) {
     const auto link = std::ranges::find(*links, endpoint.host_device, &LinkInfo::name);
@@ -66,7 +67,7 @@ Result<RestoreReport> EndpointTable::restore(Netlink& host, int64_t now_ms) {
   adopt(host, *links, report);
   // Ranges come later, from the intent; what rests is kept until then.
   pools_.restore_freed(freed, now_ms);
-  if (Status saved = store_.save(state()); !saved) return fail(saved.error());
+  if (Status saved = store_.save(state()); !saved) report.save_failure = saved.error().message();
   return report;
 }
 

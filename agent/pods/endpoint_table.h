@@ -18,11 +18,12 @@
 namespace sluice {
 
 struct RestoreReport {
-  size_t restored = 0;    // from the file, device found
-  size_t adopted = 0;     // from a device's alias, not in the file
-  size_t released = 0;    // in the file, device gone
-  size_t removed = 0;     // devices of ours that no longer say whose they are
-  std::string condition;  // not empty: the state file was corrupt
+  size_t restored = 0;       // from the file, device found
+  size_t adopted = 0;        // from a device's alias, not in the file
+  size_t released = 0;       // in the file, device gone
+  size_t removed = 0;        // devices of ours that no longer say whose they are
+  std::string condition;     // not empty: the state file was corrupt
+  std::string save_failure;  // not empty: the file does not hold what was restored
 };
 
 // Thread: the control loop.
@@ -30,7 +31,8 @@ class EndpointTable {
  public:
   EndpointTable(std::string state_dir, std::chrono::milliseconds rest);
 
-  // Reads the file, compares it with the devices, and saves what holds from now on.
+  // Reads the file, compares it with the devices, and saves what holds from now on. A save that
+  // fails is no failure: pods that run go on, and no new one is answered until it can be saved.
   Result<RestoreReport> restore(Netlink& host, int64_t now_ms);
 
   const LocalEndpoint* find(const EndpointKey& key) const;

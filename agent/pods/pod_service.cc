@@ -18,7 +18,7 @@ PodService::PodService(asio::io_context& loop, PodSettings settings, PodHooks ho
       settings_(std::move(settings)),
       hooks_(std::move(hooks)),
       table_(settings_.state_dir, settings_.address_rest),
-      queue_(settings_.queue_dir),
+      queue_({settings_.queue_dir, settings_.spare_queue_dir}),
       leak_timer_(loop),
       queue_timer_(loop) {
   boot_unix_ms_ = now_ms() - since_boot_ms();
@@ -35,6 +35,8 @@ Result<RestoreReport> PodService::start() {
   Result<RestoreReport> report = table_.restore(*host_, rest_now_ms());
   if (!report) return fail(within("restore the pods", report.error()));
   store_condition_ = report->condition;
+  save_condition_ = report->save_failure;
+  if (!save_condition_.empty()) ++counters_.save_failures;
   writer_.emplace(loop_, table_.store(),
                   [this](uint64_t number, const Status& status) { saved(number, status); });
   publish();

@@ -38,6 +38,7 @@ struct PodSettings {
   std::string node_name;
   std::string state_dir = "/var/lib/sluice";
   std::string queue_dir = "/var/lib/sluice/cni-queue";
+  std::string spare_queue_dir = "/run/sluice/cni-queue";  // where queue_dir cannot be written
   std::chrono::milliseconds address_rest = kAddressRest;
   std::chrono::milliseconds apply_deadline{20'000};  // how long ADD waits for the kernel's rows
   std::chrono::milliseconds leak_interval{10'000};
@@ -100,7 +101,7 @@ class PodService {
 
   // Also run by timers.
   void release_leaks();
-  void replay_queue();
+  void replay_queue();  // and a save that failed is tried again
 
   std::vector<PoolStats> pools() const;
   uint64_t exhausted_total() const { return table_.pools().exhausted_total(); }

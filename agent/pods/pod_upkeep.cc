@@ -81,15 +81,14 @@ void PodService::release_leaks() {
 void PodService::replay_queue() {
   const auto before = conditions();
   replay_condition_ = replay();
+  if (!save_condition_.empty()) save();
   tell_changes(before);
 }
 
 std::string PodService::replay() {
-  const auto queue = queue_.read();
-  if (!queue) return queue.error().message();
   std::string failures;
   bool changed = false;
-  for (const QueuedDel& entry : *queue) {
+  for (const QueuedDel& entry : queue_.read()) {
     const EndpointKey key = key_of(entry.request);
     const LocalEndpoint* endpoint = table_.find(key);
     const bool known = endpoint != nullptr;

@@ -128,7 +128,7 @@ Store::Store(std::string state_dir)
     : directory_(std::move(state_dir)), path_(directory_ + "/" + std::string(kFileName)) {}
 
 Result<LoadedState> Store::load(int64_t now_ms) {
-  if (Status made = make_directories(directory_); !made) return fail(within("state", made.error()));
+  (void)make_directories(directory_);
   remove_leftovers(directory_);
   LoadedState loaded;
   Result<std::string> text = read_file(path_);
@@ -142,12 +142,10 @@ Result<LoadedState> Store::load(int64_t now_ms) {
     return loaded;
   }
   const std::string aside = path_ + ".corrupt-" + std::to_string(now_ms);
-  if (std::rename(path_.c_str(), aside.c_str()) != 0) {
-    return fail(from_errno("state: move the corrupt " + path_ + " aside to " + aside));
-  }
+  const bool moved = std::rename(path_.c_str(), aside.c_str()) == 0;
   loaded.condition =
-      "the state file " + path_ + " is corrupt (" + state.error().message() +
-      ") and was moved to " + aside +
+      "the state file " + path_ + " is corrupt (" + state.error().message() + ") and " +
+      (moved ? "was moved to " + aside : from_errno("cannot be moved aside").message()) +
       "; the pods were taken from the kernel's devices instead, freed addresses may be handed " +
       "out again before their rest is over";
   return loaded;

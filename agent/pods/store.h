@@ -35,8 +35,8 @@ class Store {
   explicit Store(std::string state_dir);
 
   // A file that cannot be decoded is moved to pods.json.corrupt-<unix ms> and an empty state
-  // returned with `condition`. Fails only where the folder or the file cannot be read at all.
-  // Removes what an interrupted save left behind.
+  // returned with `condition`. Fails only where the file cannot be read at all: a folder that
+  // cannot be made or written fails save(). Removes what an interrupted save left behind.
   Result<LoadedState> load(int64_t now_ms);
   // Atomic: a crash leaves the old file or the new one.
   Status save(const PodState& state);

@@ -64,6 +64,7 @@ def test_cleanup_after_a_kill_takes_the_sockets_too(make_lab):
     node.start_agent()
     node.kill_agent(signal.SIGKILL)
     assert "agent.sock" in node.exec("ls /run/sluice").stdout
+    node.exec("mkdir -p /run/sluice/cni-queue && touch /run/sluice/cni-queue/1-1-c.del")
 
     node.exec([f"{bin_dir()}/sluice-agent", "cleanup"])
 

@@ -4,7 +4,9 @@ import json
 import signal
 import socket
 
+import objects
 import pytest
+from cni import CniError
 from machine import wait_for
 from node import bin_dir
 from traffic import ping
@@ -72,6 +74,46 @@ def test_corrupt_state_file_loses_no_pod(make_lab, damage):
     assert node.exec("ls /var/lib/sluice").stdout.count("pods.json.corrupt-") == 1
     assert ping(a, b.ipv4, 2)[1] == 2
     assert node.add_pod("late").ipv4 not in (a.ipv4, b.ipv4)
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_state_folder_that_cannot_be_written_stops_no_agent_and_no_del_N2(make_lab, how):
+    """Pods that run go on, a DEL is taken; a new pod would be forgotten and is refused, until there is room again."""
+    lab = make_lab("a")
+    node, config = lab.nodes[0], {"stateDir": "/mnt/state"}
+    node.exec("mkdir -p /mnt/state && mount -t tmpfs -o size=128k tmpfs /mnt/state")
+    node.start_agent(config)
+    a, b = node.add_pod("a"), node.add_pod("b")
+    if how == "full":
+        node.exec("head -c 200000 /dev/zero > /mnt/state/fill", check=False)
+    else:
+        node.exec("mount -o remount,ro /mnt/state")
+    node.kill_agent(signal.SIGKILL)
+    node.cni("DEL", b)
+    assert "demo-b" in node.exec("ls /run/sluice/cni-queue").stdout
+
+    node.start_agent(config)
+    lab.write_manifest("more.yaml", objects.pod("new", node="n1", labels={"identity": "new"}))
+
+    def wrong():
+        return {c["name"]: c["message"] for c in node.status()["conditions"] if not c["ok"]}
+
+    assert "save the pods' state" in node.log_tail()
+    wait_for(lambda: "state" in wrong(), 5, "the condition")
+    found = wrong()
+    assert "pods.json" in found["addresses"], found
+    assert "intent.json" in found["state"] and "identities.json" in found["state"], found
+    assert [e["container_id"] for e in node.cli_json("endpoint", "list")["endpoints"]] == [a.container]
+    assert ping(a, lab.outside.ipv4, 1)[1] == 1
+    with pytest.raises(CniError) as error:
+        node.add_pod("c")
+    assert error.value.code == 5 and "pods.json" in error.value.details, error.value
+
+    node.exec("rm /mnt/state/fill" if how == "full" else "mount -o remount,rw /mnt/state")
+    lab.write_manifest("more.yaml", objects.pod("new", node="n1", labels={"identity": "newer"}))
+    wait_for(lambda: not wrong(), 10, "a healthy node")
+    node.add_pod("d")
+    assert node.exec("ls -A /run/sluice/cni-queue").stdout == ""
 
 
 def test_pinned_map_of_another_shape_is_refused_by_name(make_lab):

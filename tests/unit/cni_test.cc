@@ -304,10 +304,13 @@ TEST(CniAgentAway, DelIsQueuedAndSucceeds) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(CniAgentAway, DelThatCannotBeQueuedSaysBothReasons) {
-  const json error = refused(environment("DEL"), config("1.0.0", R"("queueDir": "/proc/nowhere")"));
+TEST(CniAgentAway, DelThatCannotBeQueuedAnywhereSaysAllReasons) {
+  const json error = refused(environment("DEL"),
+                             R"({"cniVersion": "1.0.0", "name": "net", "type": "sluice-cni",
+      "socket": "/proc/none/agent.sock", "queueDir": "/proc/nowhere"})");
   EXPECT_EQ(error["code"], 11);
   EXPECT_THAT(error["msg"], HasSubstr("/proc/nowhere"));
+  EXPECT_THAT(error["msg"], HasSubstr("mkdir /proc/none"));
   EXPECT_THAT(error["msg"], HasSubstr("away"));
 }
 

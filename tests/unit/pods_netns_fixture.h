@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,8 +85,9 @@ class FakeProbe : public EndpointProbe {
 class PodsNetns : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    // The host's side of every test is a namespace of its own, too.
-    if (geteuid() == 0 && unshare(CLONE_NEWNET) != 0) abort();
+    // The host's side of every test is a namespace of its own, too, and so are its mounts.
+    if (geteuid() == 0 && unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) abort();
+    if (geteuid() == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) abort();
   }
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root";
@@ -115,6 +117,7 @@ class PodsNetns : public testing::Test {
     settings.node_name = "n1";
     settings.state_dir = folder_ / "state";
     settings.queue_dir = folder_ / "queue";
+    settings.spare_queue_dir = folder_ / "cni-queue";
     settings.address_rest = rest_;
     settings.apply_deadline = std::chrono::milliseconds(300);
     settings.leak_interval = leak_interval_;
