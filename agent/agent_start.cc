@@ -74,7 +74,12 @@ Status Agent::open_datapath() {
   if (!datapath) return fail(datapath.error());
   datapath_ = std::move(*datapath);
   for (const auto& warning : datapath_->warnings()) spdlog::warn("{}", warning);
-  probe_ = std::make_unique<DatapathProbe>(datapath_->reader());
+  probe_ = std::make_unique<DatapathProbe>(datapath_->reader(), [this] {
+    std::vector<uint32_t> devices;
+    for (const Uplink& uplink : state_->desired().uplinks) devices.push_back(uplink.ifindex);
+    if (datapath_->overlay_ifindex() != 0) devices.push_back(datapath_->overlay_ifindex());
+    return devices;
+  });
 
   auto state = DesiredState::open(config_.node, config_.state_dir);
   if (!state) return fail(state.error());

@@ -51,15 +51,40 @@ bool attached_by_clsact(uint32_t ifindex, bpf_tc_attach_point point, std::string
   return bpf_tc_query(&hook, &filter) == 0 && program_name(filter.prog_id) == program;
 }
 
+struct Side {
+  bpf_attach_type tcx;
+  bpf_tc_attach_point clsact;
+  const char* name;
+};
+
+constexpr Side kIngressSide{.tcx = BPF_TCX_INGRESS, .clsact = BPF_TC_INGRESS, .name = "ingress"};
+constexpr Side kEgressSide{.tcx = BPF_TCX_EGRESS, .clsact = BPF_TC_EGRESS, .name = "egress"};
+
+void check_program(uint32_t ifindex, const std::string& device, const Side& side,
+                   const std::string& program, std::vector<std::string>& problems) {
+  if (attached_by_tcx(ifindex, side.tcx, program) ||
+      attached_by_clsact(ifindex, side.clsact, program))
+    return;
+  problems.push_back("program " + program + " is not attached at the " + side.name + " of " +
+                     device);
+}
+
 void check_programs(const LocalEndpoint& endpoint, std::vector<std::string>& problems) {
-  if (!attached_by_tcx(endpoint.ifindex, BPF_TCX_INGRESS, "pod_egress") &&
-      !attached_by_clsact(endpoint.ifindex, BPF_TC_INGRESS, "pod_egress")) {
-    problems.push_back("program pod_egress is not attached at the ingress of " +
-                       endpoint.host_device);
-  }
-  if (!attached_by_tcx(endpoint.ifindex, BPF_TCX_EGRESS, "pod_ingress") &&
-      !attached_by_clsact(endpoint.ifindex, BPF_TC_EGRESS, "pod_ingress")) {
-    problems.push_back("program pod_ingress is not attached at the egress of " +
+  check_program(endpoint.ifindex, endpoint.host_device, kIngressSide, "pod_egress", problems);
+  check_program(endpoint.ifindex, endpoint.host_device, kEgressSide, "pod_ingress", problems);
+}
+
+void check_host_routes(Netlink& host, const LocalEndpoint& endpoint,
+                       std::vector<std::string>& problems) {
+  const auto routes = host.routes();
+  if (!routes) return problems.push_back(routes.error().message());
+  for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
+    if (!address) continue;
+    const bool found = std::any_of(routes->begin(), routes->end(), [&](const RouteInfo& route) {
+      return route.ifindex == endpoint.ifindex && route.destination == host_prefix(*address);
+    });
+    if (found) continue;
+    problems.push_back("the host has no route to " + to_string(*address) + " by " +
                        endpoint.host_device);
   }
 }
@@ -125,6 +150,24 @@ std::vector<std::string> datapath_problems(const DatapathReader& reader,
   }
   for (const auto& address : {endpoint.ipv4, endpoint.ipv6}) {
     if (address) check_identity(*identities, endpoint, *address, problems);
+  }
+  return problems;
+}
+
+std::vector<std::string> node_problems(const LocalEndpoint& endpoint,
+                                       const std::vector<uint32_t>& devices) {
+  std::vector<std::string> problems;
+  Result<Netlink> host = Netlink::open();
+  if (!host) return {host.error().message()};
+  check_host_routes(*host, endpoint, problems);
+  for (const uint32_t ifindex : devices) {
+    const auto link = host->link(ifindex);
+    if (!link) {
+      problems.push_back(link.error().message());
+      continue;
+    }
+    check_program(ifindex, link->name, kIngressSide, "uplink_ingress", problems);
+    check_program(ifindex, link->name, kEgressSide, "uplink_egress", problems);
   }
   return problems;
 }

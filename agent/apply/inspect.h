@@ -16,4 +16,9 @@ namespace sluice {
 std::vector<std::string> datapath_problems(const DatapathReader& reader,
                                            const LocalEndpoint& endpoint);
 
+// What a pod needs of the rest of the node: the host's routes to its addresses, and the programs on
+// the devices (uplinks, overlay) that lead to everything else. One sentence each. Thread: any.
+std::vector<std::string> node_problems(const LocalEndpoint& endpoint,
+                                       const std::vector<uint32_t>& devices);
+
 }  // namespace sluice

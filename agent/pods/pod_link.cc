@@ -179,16 +179,17 @@ void look_at_addresses(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifi
   }
 }
 
-void look_at_routes(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifindex, PodMtu mtu,
+// A plugin behind us may have made the interface smaller, and with it the kernel IPv6's routes.
+void look_at_routes(Netlink& pod, const LocalEndpoint& endpoint, const LinkInfo& link, PodMtu mtu,
                     Problems& problems) {
   const auto present = pod.routes();
   if (!present) {
     problems.push_back(present.error().message());
     return;
   }
-  for (const RouteInfo& wanted : pod_routes(endpoint, ifindex, mtu.route)) {
+  for (const RouteInfo& wanted : pod_routes(endpoint, link.ifindex, mtu.route)) {
     const auto found = std::ranges::find_if(*present, [&](const RouteInfo& each) {
-      return each.ifindex == ifindex && each.destination == wanted.destination &&
+      return each.ifindex == link.ifindex && each.destination == wanted.destination &&
              each.via == wanted.via;
     });
     const std::string name =
@@ -196,8 +197,11 @@ void look_at_routes(Netlink& pod, const LocalEndpoint& endpoint, uint32_t ifinde
         (wanted.via.is_set() ? " via " + to_string(wanted.via) : std::string(" on link"));
     if (found == present->end()) {
       problems.push_back(name + " is missing on " + endpoint.ifname);
-    } else if (found->mtu != wanted.mtu) {
-      problems.push_back(name + " has MTU " + std::to_string(found->mtu) + ", expected " +
+      continue;
+    }
+    const uint32_t in_force = found->mtu != 0 ? found->mtu : link.mtu;
+    if (wanted.mtu != 0 && in_force > wanted.mtu) {
+      problems.push_back(name + " has MTU " + std::to_string(in_force) + ", above " +
                          std::to_string(wanted.mtu));
     }
   }
@@ -230,7 +234,7 @@ void look_at_pod_side(const LocalEndpoint& endpoint, const Netns& netns, PodMtu 
   const auto loopback = pod->link("lo");
   if (!loopback || !loopback->up) problems.emplace_back("interface lo is down");
   look_at_addresses(*pod, endpoint, link->ifindex, problems);
-  look_at_routes(*pod, endpoint, link->ifindex, mtu, problems);
+  look_at_routes(*pod, endpoint, *link, mtu, problems);
 }
 
 Status follow_mtu(Netlink& netlink, const LinkInfo& link, PodMtu before, PodMtu now) {

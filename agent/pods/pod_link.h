@@ -40,7 +40,7 @@ Result<uint32_t> create_pod_link(Netlink& host, const LocalEndpoint& endpoint, c
                                  PodMtu mtu, std::span<const Prefix> node_ranges);
 
 // Everything about the pair that is not as create_pod_link left it, one sentence each; empty:
-// intact. That the host's end is up is apply's to see.
+// intact. A smaller MTU is somebody's choice; that the host's end is up is apply's to see.
 std::vector<std::string> pod_link_problems(Netlink& host, const LocalEndpoint& endpoint,
                                            const Netns& netns, PodMtu mtu);
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CNI verbs end to end: the real binary, the real agent, what a runtime sends and what it must get."""
+import ipaddress
 import json
+import re
 import time
 
 import cni
@@ -192,14 +194,24 @@ def test_del_without_agent_is_queued_and_replayed_N2(node, fresh):
 
 # --- CHECK ---
 
+# What is done, and what CHECK must say of it. A pod whose device is gone may have been released meanwhile.
 BREAKAGES = {
-    "device deleted": "ip -n {pod} link del eth0",
-    "device down": "ip -n {pod} link set eth0 down",
-    "address deleted": "ip -n {pod} addr flush dev eth0 scope global",
-    "route deleted": "ip -n {pod} route del default",
-    "IPv6 route deleted": "ip -n {pod} -6 route del default",
-    "host device down": "ip link set {host} down",
-    "row deleted": "bpftool map delete pinned {pins}/sl_endpoint key {key}",
+    "device deleted": ("ip -n check link del eth0", "interface eth0 is missing|is not known to sluice-agent"),
+    "device down": ("ip -n check link set eth0 down", "interface eth0 is down"),
+    "loopback down": ("ip -n check link set lo down", "interface lo is down"),
+    "other MAC": ("ip -n check link set eth0 address 02:00:00:00:00:77", "interface eth0 has MAC 02:00:00:00:00:77"),
+    "MTU raised": ("ip -n check link set eth0 mtu 9000", "interface eth0 has MTU 9000, above 1500"),
+    "address deleted": ("ip -n check -4 addr flush dev eth0 scope global", "address {ipv4}/32 is missing on eth0"),
+    "IPv6 address deleted": ("ip -n check -6 addr flush dev eth0 scope global", "address {ipv6}/128 is missing on eth0"),
+    "route deleted": ("ip -n check route del default", "route 0.0.0.0/0 via 169.254.1.1 is missing on eth0"),
+    "IPv6 route deleted": ("ip -n check -6 route del default", "route ::/0 via fe80::1 is missing on eth0"),
+    "host device down": ("ip link set {host_device} down", "host device {host_device} is down"),
+    "host route deleted": ("ip route del {ipv4}", "the host has no route to {ipv4} by {host_device}"),
+    "host IPv6 route deleted": ("ip -6 route del {ipv6}", "the host has no route to {ipv6} by {host_device}"),
+    "row deleted": ("bpftool map delete pinned {pins}/sl_endpoint key {ifindex_bytes}",
+                    "map sl_endpoint has no row for {host_device}"),
+    "identity row deleted": ("bpftool map delete pinned {pins}/sl_identity key 128 0 0 0 {address_bytes}",
+                             "map sl_identity has no row for {ipv4}"),
 }
 
 
@@ -207,37 +219,55 @@ def pins(node):
     return node.exec("ls -d /sys/fs/bpf/sluice/v*").stdout.split()[0]
 
 
+def check_says(node, pod, result, expected):
+    """CHECK fails and says `expected`, a regular expression, of what it found."""
+    with pytest.raises(CniError) as error:
+        node.cni("CHECK", conf=cni.plugin_conf(node, previous=result), env=pod.env)
+    assert re.search(expected, error.value.details or error.value.msg), error.value
+    assert error.value.code == CHECK_FAILED or "not known" in error.value.msg
+
+
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_check_finds_what_is_broken(node, fresh, breakage):
     pod = fresh("check")
     result = node.cni("ADD", env=pod.env)
-    conf = cni.plugin_conf(node, previous=result)
-    node.cni("CHECK", conf=conf, env=pod.env)
-
+    node.cni("CHECK", conf=cni.plugin_conf(node, previous=result), env=pod.env)
     endpoint = endpoints(node)["demo-check"]
-    key = " ".join(str(byte) for byte in int(endpoint["ifindex"]).to_bytes(4, "little"))
-    row = f"{pins(node)}/sl_endpoint"
-    node.exec(BREAKAGES[breakage].format(pod="check", host=endpoint["host_device"], key=key, pins=pins(node))
-              if breakage != "row deleted" else f"bpftool map delete pinned {row} key {key}")
+    address = ipaddress.ip_address("::ffff:" + endpoint["ipv4"]).packed
+    words = dict(endpoint, pins=pins(node), address_bytes=" ".join(map(str, address)),
+                 ifindex_bytes=" ".join(map(str, int(endpoint["ifindex"]).to_bytes(4, "little"))))
+    command, expected = (text.format(**words) for text in BREAKAGES[breakage])
 
-    with pytest.raises(CniError) as error:
-        node.cni("CHECK", conf=conf, env=pod.env)
-    assert error.value.code == CHECK_FAILED and error.value.msg + error.value.details
+    node.exec(command)
+
+    check_says(node, pod, result, expected)
 
 
-def test_check_finds_a_detached_program(node, fresh):
+def detach(node, device, side):
+    """Takes our program off, as somebody else might."""
+    ifindex = node.exec(["cat", f"/sys/class/net/{device}/ifindex"]).stdout.strip()
+    node.exec(f"bpftool link detach pinned {pins(node)}/links/{ifindex}-{side}")
+
+
+@pytest.mark.parametrize("side,program", [("ingress", "pod_egress"), ("egress", "pod_ingress")])
+def test_check_finds_a_detached_program(node, fresh, side, program):
     pod = fresh("detach")
-    conf = cni.plugin_conf(node, previous=node.cni("ADD", env=pod.env))
-    ifindex = int(endpoints(node)["demo-detach"]["ifindex"])
-    links = json.loads(node.exec("bpftool -j link list").stdout)
-    mine = [link for link in links if link.get("ifindex") == ifindex or link.get("devname") ==
-            endpoints(node)["demo-detach"]["host_device"]]
-    assert mine, links
-    node.exec(f"bpftool link detach id {mine[0]['id']}")
+    result = node.cni("ADD", env=pod.env)
+    device = endpoints(node)["demo-detach"]["host_device"]
 
-    with pytest.raises(CniError) as error:
-        node.cni("CHECK", conf=conf, env=pod.env)
-    assert error.value.code == CHECK_FAILED
+    detach(node, device, side)
+
+    check_says(node, pod, result, f"program {program} is not attached at the {side} of {device}")
+
+
+def test_check_finds_an_uplink_without_its_programs(make_lab):
+    node = make_lab("a").nodes[0]
+    node.start_agent()
+    pod = node.add_pod("a")
+    pod.env = pod.env()
+    for side in ("ingress", "egress"):
+        detach(node, "eth0", side)
+        check_says(node, pod, pod.result, f"program uplink_{side} is not attached at the {side} of eth0")
 
 
 def test_check_of_an_unknown_container(node, fresh, cluster):
@@ -300,6 +330,17 @@ def test_plugin_behind_gets_our_result_N8(node, fresh):
     result = cni.call(node, "ADD", conf, pod.env, plugin="/usr/lib/cni/tuning")
     assert result["ips"] == ours["ips"]
     assert node.exec("ip netns exec chain cat /proc/sys/net/ipv4/conf/eth0/arp_filter").stdout.strip() == "1"
+    node.cni("CHECK", conf=cni.plugin_conf(node, previous=result), env=pod.env)
+
+
+def test_check_accepts_a_plugin_behind_that_lowers_the_mtu_N8(node, fresh):
+    pod = fresh("chain")
+    ours = node.cni("ADD", env=pod.env)
+    conf = {"cniVersion": "1.0.0", "name": cni.NETWORK, "type": "tuning", "prevResult": ours, "mtu": 1400}
+    result = cni.call(node, "ADD", conf, pod.env, plugin="/usr/lib/cni/tuning")
+    assert " mtu 1400 " in node.exec("ip -n chain link show eth0").stdout
+    node.cni("CHECK", conf=cni.plugin_conf(node, previous=result), env=pod.env)
+    assert node.cni("ADD", env=pod.env)["ips"] == ours["ips"]
     node.cni("CHECK", conf=cni.plugin_conf(node, previous=result), env=pod.env)
 
 
