@@ -71,6 +71,8 @@ void Agent::take_host(const HostNetwork& network) {
                   uplinks.empty()
                       ? "no device carries a default route or this node's InternalIP: set devices"
                       : "");
+  judge_node_addresses(network);
+  if (pods_) pods_->set_reserved(find_taken_addresses(network));
   if (state_->set_host(std::move(uplinks), find_host_addresses(network))) mark_dirty();
   // Somebody took our overlay device away: apply makes it anew.
   const uint32_t overlay = state_->desired().overlay_ifindex;
@@ -92,6 +94,20 @@ void Agent::heal_routes(const HostNetwork& network) {
   spdlog::warn("{} of our routes are gone, to {} for one: they are put back", lost.size(),
                to_string(lost.front().destination));
   mark_dirty();
+}
+
+// Other nodes send there what is for our pods.
+void Agent::judge_node_addresses(const HostNetwork& network) {
+  std::string wrong;
+  for (const Address& address : state_->node_addresses()) {
+    if (address.is_ipv4() ? !config_.node.ipv4 : !config_.node.ipv6) continue;
+    const bool here = std::any_of(network.addresses.begin(), network.addresses.end(),
+                                  [&](const AddressInfo& each) { return each.address == address; });
+    if (here) continue;
+    wrong += (wrong.empty() ? "" : "; ") + ("InternalIP " + to_string(address)) + " of Node " +
+             config_.node.node_name + " is on no device of this host";
+  }
+  conditions_.set("node", wrong.empty(), wrong);
 }
 
 uint64_t Agent::take_endpoints() {

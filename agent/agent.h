@@ -70,6 +70,7 @@ class Agent {
   void judge_addresses();
   void judge_mtu(const Rows& rows);
   void judge_state_dir();
+  void judge_node_addresses(const HostNetwork& network);
   void become_ready();
   void install();
   void publish(const PodChanges& changes);

@@ -53,6 +53,9 @@ const char* condition_step(const std::string& name) {
       {"intent",
        "mend what it names in the folder of manifests (standaloneDir); the agent reads it again by "
        "itself"},
+      {"node",
+       "ip -br address shows what the host has: correct status.addresses of the Node, or give the "
+       "host that address"},
       {"state",
        "pods that run go on; the agent needs the folder at its next start, and tries again by "
        "itself"},

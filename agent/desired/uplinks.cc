@@ -95,6 +95,12 @@ Uplink describe_link(const LinkInfo& link, const HostNetwork& host,
   return uplink;
 }
 
+std::vector<Address> sorted(std::vector<Address> addresses) {
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  return addresses;
+}
+
 }  // namespace
 
 std::vector<Uplink> find_uplinks(const HostNetwork& host,
@@ -133,9 +139,15 @@ std::vector<Address> find_host_addresses(const HostNetwork& host) {
     if (is_loopback(info.address) || is_link_local_ipv6(info.address)) continue;
     addresses.push_back(info.address);
   }
-  std::sort(addresses.begin(), addresses.end());
-  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
-  return addresses;
+  return sorted(std::move(addresses));
+}
+
+std::vector<Address> find_taken_addresses(const HostNetwork& host) {
+  std::vector<Address> addresses = find_host_addresses(host);
+  for (const RouteInfo& route : host.routes) {
+    if (route.via.is_set()) addresses.push_back(route.via);
+  }
+  return sorted(std::move(addresses));
 }
 
 }  // namespace sluice

@@ -30,4 +30,8 @@ std::vector<Uplink> find_uplinks(const HostNetwork& host,
 // sorted, each once.
 std::vector<Address> find_host_addresses(const HostNetwork& host);
 
+// Addresses that no pod may have, whatever its range: the host's own, and the routers' that its
+// routes name; sorted, each once.
+std::vector<Address> find_taken_addresses(const HostNetwork& host);
+
 }  // namespace sluice

@@ -43,6 +43,27 @@ void IpPools::set_ranges(std::span<const Prefix> pod_cidrs) {
   }
 }
 
+void IpPools::set_reserved(std::vector<Address> addresses) {
+  reserved_.clear();
+  reserved_.insert(addresses.begin(), addresses.end());
+}
+
+std::vector<Address> IpPools::reserved_in_ranges() const {
+  std::vector<Address> all;
+  for (const Address& each : reserved_) {
+    if (std::ranges::any_of(pools_, [&](const Pool& pool) { return hands_out(pool, each); }))
+      all.push_back(each);
+  }
+  return all;
+}
+
+bool IpPools::hands_out(const Pool& pool, const Address& address) {
+  if (!contains(pool.cidr, address)) return false;
+  if (pool.first == 0) return true;
+  if (address == pool.cidr.address) return false;
+  return !pool.cidr.is_ipv4() || address != advance(pool.cidr.address, pool.last + 1);
+}
+
 bool IpPools::has_range(bool ipv4) const {
   return std::ranges::any_of(pools_, [&](const Pool& pool) { return pool.cidr.is_ipv4() == ipv4; });
 }
@@ -59,7 +80,9 @@ std::optional<Address> IpPools::take_never_used(Pool& pool) {
     if (pool.next == pool.last) pool.walked = true;
     ++pool.next;
     if (!candidate) return std::nullopt;
-    if (!used_.contains(*candidate) && !freed_.contains(*candidate)) return candidate;
+    if (used_.contains(*candidate) || freed_.contains(*candidate)) continue;
+    if (!reserved_.contains(*candidate)) return candidate;
+    remember_freed(*candidate, -rest_ms_);  // the walk does not come back to it
   }
   return std::nullopt;
 }
@@ -67,6 +90,7 @@ std::optional<Address> IpPools::take_never_used(Pool& pool) {
 std::optional<Address> IpPools::take_rested(const Pool* pool, bool ipv4, int64_t now_ms) {
   for (const auto& [freed_ms, address] : freed_order_) {
     if (freed_ms + rest_ms_ > now_ms) return std::nullopt;
+    if (reserved_.contains(address)) continue;
     if (pool != nullptr ? contains(pool->cidr, address) : address.is_ipv4() == ipv4) return address;
   }
   return std::nullopt;
@@ -150,8 +174,13 @@ PoolStats IpPools::stats_of(const Pool& pool, int64_t now_ms) const {
   stats.used = static_cast<uint64_t>(
       std::ranges::count_if(used_, [&](const Address& each) { return contains(pool.cidr, each); }));
   for (const auto& [freed_ms, address] : freed_order_) {
-    if (freed_ms + rest_ms_ > now_ms && contains(pool.cidr, address)) ++stats.resting;
+    const bool rests = freed_ms + rest_ms_ > now_ms && !reserved_.contains(address);
+    if (rests && contains(pool.cidr, address)) ++stats.resting;
   }
+  stats.reserved = static_cast<uint64_t>(std::ranges::count_if(reserved_, [&](const Address& each) {
+    return hands_out(pool, each) && !used_.contains(each);
+  }));
+  if (stats.total != kNoLimit) stats.total -= stats.reserved;
   return stats;
 }
 
@@ -169,8 +198,12 @@ Error IpPools::exhausted_error(bool ipv4, int64_t now_ms) const {
     error.context += " pool " + to_string(pool.cidr) + ": " + std::to_string(stats.total) +
                      " total, " + std::to_string(stats.used) + " used, " +
                      std::to_string(stats.resting) + " resting";
+    if (stats.reserved != 0) {
+      error.context += " (" + std::to_string(stats.reserved) +
+                       " more are the host's own or its routers', see the agent's log)";
+    }
     for (const auto& [freed_ms, address] : freed_order_) {
-      if (!contains(pool.cidr, address)) continue;
+      if (!contains(pool.cidr, address) || reserved_.contains(address)) continue;
       error.context += " (the next is free in " +
                        seconds(std::max<int64_t>(freed_ms + rest_ms_ - now_ms, 0)) + ")";
       break;

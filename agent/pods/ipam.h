@@ -35,13 +35,14 @@ struct PoolStats {
   Prefix cidr;
   uint64_t total = 0;  // that can be handed out; 2^64-1 where there are more
   uint64_t used = 0;
-  uint64_t resting = 0;  // freed less than the rest time ago
+  uint64_t resting = 0;   // freed less than the rest time ago
+  uint64_t reserved = 0;  // not counted in total: they are somebody else's
 };
 
 // The ranges of both families of one node. Order of choice: never used, ascending; then least
 // recently freed, but none before its rest is over. The first address of a range and, for IPv4, the
-// last one are never handed out (ranges of one or two addresses are handed out whole). Thread: the
-// control loop.
+// last one are never handed out (ranges of one or two addresses are handed out whole), nor what is
+// reserved. Thread: the control loop.
 class IpPools {
  public:
   explicit IpPools(std::chrono::milliseconds rest = kAddressRest) : rest_ms_(rest.count()) {}
@@ -49,6 +50,11 @@ class IpPools {
   // Replaces the ranges. Addresses in use stay in use, inside the new ranges or not.
   void set_ranges(std::span<const Prefix> pod_cidrs);
   bool has_range(bool ipv4) const;
+  // Addresses that are not for pods though a range may hold them: the host's own, its routers'.
+  // A pod that has one keeps it.
+  void set_reserved(std::vector<Address> addresses);
+  // Those of them that a range would hand out.
+  std::vector<Address> reserved_in_ranges() const;
 
   // kUnavailable: no range of the family yet. kExhausted: names each range with its total, used and
   // resting addresses.
@@ -79,6 +85,7 @@ class IpPools {
 
   std::optional<Address> take_never_used(Pool& pool);
   std::optional<Address> take_rested(const Pool* pool, bool ipv4, int64_t now_ms);
+  static bool hands_out(const Pool& pool, const Address& address);
   void remember_freed(const Address& address, int64_t freed_ms);
   void forget_freed(const Address& address);
   Pool* pool_of(const Address& address);
@@ -88,6 +95,7 @@ class IpPools {
   int64_t rest_ms_;
   std::vector<Pool> pools_;
   std::unordered_set<Address> used_;
+  std::set<Address> reserved_;
   std::map<Address, int64_t> freed_;                   // address -> when, unix ms
   std::set<std::pair<int64_t, Address>> freed_order_;  // the same, oldest first
   uint64_t exhausted_total_ = 0;

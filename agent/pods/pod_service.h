@@ -93,6 +93,8 @@ class PodService {
 
   std::vector<LocalEndpoint> endpoints() const;  // sorted by ifindex
   void set_pod_cidrs(std::span<const Prefix> pod_cidrs);
+  // Addresses that no pod gets though a range may hold them.
+  void set_reserved(std::vector<Address> addresses);
   // Also changes the pods that are there; names each pod that could not be changed.
   std::vector<std::string> set_pod_mtu(uint32_t mtu, uint32_t route_mtu);
   // The kernel has the rows of all revisions up to this one, but for the endpoints (by ifindex)
@@ -134,6 +136,7 @@ class PodService {
   void wait_for_rows(const EndpointKey& key, Reply reply);
   void finish_waiters();
   std::string replay();  // what failed, if anything
+  void say_reserved();
   // Logs what is new in conditions(), and passes on that they changed.
   void tell_changes(const std::vector<std::string>& before);
   void refuse_waiters(const EndpointKey& key, const cni::v1::CniResponse& answer);
@@ -166,6 +169,7 @@ class PodService {
   std::string leak_condition_;
   std::string replay_condition_;
   std::vector<Prefix> ranges_;
+  std::vector<Address> reserved_said_;  // of the ranges, in the log
   int64_t boot_unix_ms_ = 0;
   bool stopped_ = false;
   asio::steady_timer leak_timer_;

@@ -39,6 +39,25 @@ void PodService::set_pod_cidrs(std::span<const Prefix> pod_cidrs) {
   if (std::ranges::equal(pod_cidrs, ranges_)) return;
   ranges_.assign(pod_cidrs.begin(), pod_cidrs.end());
   table_.pools().set_ranges(pod_cidrs);
+  say_reserved();
+}
+
+void PodService::set_reserved(std::vector<Address> addresses) {
+  table_.pools().set_reserved(std::move(addresses));
+  say_reserved();
+}
+
+void PodService::say_reserved() {
+  const std::vector<Address> inside = table_.pools().reserved_in_ranges();
+  if (inside == reserved_said_) return;
+  reserved_said_ = inside;
+  std::string names;
+  for (const Address& each : inside) names += (names.empty() ? "" : ", ") + to_string(each);
+  if (names.empty()) return;
+  spdlog::warn(
+      "spec.podCIDRs of Node {} hold {}, this host's own or a router's: no pod gets them; choose "
+      "ranges that nothing else uses",
+      settings_.node_name, names);
 }
 
 std::vector<std::string> PodService::set_pod_mtu(uint32_t mtu, uint32_t route_mtu) {

@@ -169,6 +169,39 @@ def test_overlapping_pod_ranges_of_two_nodes_are_reported(make_lab):
     assert n1.add_pod("a").ipv4  # the node whose name sorts first keeps its range
 
 
+def test_pod_range_that_holds_the_node_gives_no_pod_its_address_or_its_routers(make_lab):
+    lab = make_lab("a", publish=False)
+    node = lab.nodes[0]
+    node.pod_cidrs = ["172.30.0.0/28", node.pod_cidrs[1]]
+    lab.publish_nodes()
+    node.start_agent()
+    assert node.ipv4 == "172.30.0.11"
+
+    given = []
+    with pytest.raises(CniError) as error:
+        for index in range(20):
+            given.append(node.add_pod(f"p{index}").ipv4)
+
+    assert error.value.code == 100, error.value
+    assert given == [f"172.30.0.{last}" for last in range(2, 15) if last != 11]
+    assert "172.30.0.11" in node.log_tail(200) and "172.30.0.1," in node.log_tail(200)
+
+
+def test_internal_ip_that_is_not_the_hosts_is_said(make_lab):
+    lab = make_lab("a", publish=False)
+    node = lab.nodes[0]
+    manifest = node.manifest()
+    manifest["status"]["addresses"][0]["address"] = "172.30.0.99"
+    lab.write_manifest("nodes.yaml", manifest)
+    node.start_agent()
+
+    wrong = [c["message"] for c in node.status()["conditions"] if not c["ok"]]
+    assert any("InternalIP 172.30.0.99 of Node n1 is on no device of this host" in each for each in wrong), wrong
+
+    lab.publish_nodes()
+    wait_for(lambda: all(c["ok"] for c in node.status()["conditions"]), 5, "a healthy node")
+
+
 def test_status_says_that_all_is_well(cluster):
     for node in cluster.lab.nodes:
         status = node.status()

@@ -136,7 +136,7 @@ TEST(CliStatus, NamesTheObjectThatIsWrongAndExitsOne) {
 
 TEST(CliStatus, EachConditionHasItsNextStep) {
   for (const char* name :
-       {"addresses", "cni", "conntrack", "datapath", "intent", "state", "uplinks", "new"}) {
+       {"addresses", "cni", "conntrack", "datapath", "intent", "node", "state", "uplinks", "new"}) {
     const Outcome outcome = run_line({"status"}, changed([name](AdminResponse& r) {
                                        if (r.has_status())
                                          r.mutable_status()->add_conditions()->set_name(name);

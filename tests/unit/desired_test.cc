@@ -364,5 +364,17 @@ TEST(PrefixMap, LongestPrefixWins) {
   EXPECT_EQ(PrefixMap<int>().find(ip("10.0.0.1")), nullptr);
 }
 
+TEST(TakenAddresses, AreTheHostsAndItsRouters) {
+  HostNetwork host;
+  host.addresses = {{.ifindex = 1, .address = *parse_address("127.0.0.1")},
+                    {.ifindex = 2, .address = *parse_address("192.0.2.11")}};
+  RouteInfo by_router;
+  by_router.via = *parse_address("192.0.2.1");
+  host.routes = {by_router, RouteInfo{}, by_router};
+
+  EXPECT_EQ(find_taken_addresses(host),
+            (std::vector<Address>{*parse_address("192.0.2.1"), *parse_address("192.0.2.11")}));
+}
+
 }  // namespace
 }  // namespace sluice

@@ -161,5 +161,47 @@ TEST(IpPools, ClockThatWasSetBackDoesNotMakeAnAddressRestForYears) {
   EXPECT_EQ(next(pools, true, 31'000), "10.1.0.1");
 }
 
+TEST(IpPools, WhatIsSomebodyElsesIsNotHandedOut) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/29"}));
+  pools.set_reserved({address("10.1.0.1"), address("10.1.0.3"), address("10.1.0.0"),
+                      address("192.0.2.1"), address("fd00::1")});
+
+  EXPECT_EQ(pools.stats(0)[0].total, 4U);
+  for (const char* expected : {"10.1.0.2", "10.1.0.4", "10.1.0.5", "10.1.0.6", "exhausted"})
+    EXPECT_EQ(next(pools, true, 0), expected);
+  const auto full = pools.allocate(true, 0);
+  ASSERT_FALSE(full);
+  EXPECT_THAT(full.error().message(),
+              HasSubstr("4 total, 4 used, 0 resting (2 more are the host's"));
+}
+
+TEST(IpPools, WhatTheHostGaveUpIsHandedOut) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/30"}));
+  pools.set_reserved({address("10.1.0.1")});
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.2");
+  EXPECT_EQ(next(pools, true, 0), "exhausted");
+
+  pools.set_reserved({});
+
+  EXPECT_EQ(next(pools, true, 0), "10.1.0.1");
+  EXPECT_EQ(pools.stats(0)[0].total, 2U);
+}
+
+TEST(IpPools, AFreedAddressThatTheHostTookIsNotHandedOut) {
+  IpPools pools;
+  pools.set_ranges(ranges({"10.1.0.0/30"}));
+  next(pools, true, 0);
+  next(pools, true, 0);
+  pools.set_reserved({address("10.1.0.1"), address("10.1.0.2")});
+  EXPECT_EQ(pools.stats(0)[0].total, 2U) << "pods have them";
+  pools.release(address("10.1.0.1"), 0);
+  pools.release(address("10.1.0.2"), 0);
+
+  EXPECT_EQ(next(pools, true, 1'000'000), "exhausted");
+  EXPECT_EQ(pools.stats(0)[0].resting, 0U);
+}
+
 }  // namespace
 }  // namespace sluice
