@@ -45,8 +45,9 @@ bool is_identifier(std::string_view text) {
 
 bool is_ifname(std::string_view text) {
   return text != "." && text != ".." && std::ranges::all_of(text, [](char c) {
-           return c != '/' && c != ':' && c != '\0' &&
-                  std::isspace(static_cast<unsigned char>(c)) == 0;
+           // The kernel would put a number in the place of "%d".
+           return c != '/' && c != ':' && c != '%' && c != ' ' &&
+                  std::iscntrl(static_cast<unsigned char>(c)) == 0;
          });
 }
 
@@ -137,6 +138,20 @@ std::optional<Failure> read_version(const json& object, std::string& version) {
                  .details = "supported are " + joined(supported_versions())};
 }
 
+// What a result's lists may not be; empty: nothing.
+std::string problem_of(const json& previous) {
+  for (const char* field : {"interfaces", "ips", "routes"}) {
+    const auto list = previous.find(field);
+    if (list == previous.end() || list->is_null()) continue;
+    const std::string name = std::string("prevResult.") + field;
+    if (!list->is_array()) return name + ": must be a list of objects";
+    for (size_t i = 0; i < list->size(); ++i) {
+      if (!(*list)[i].is_object()) return name + "[" + std::to_string(i) + "]: must be an object";
+    }
+  }
+  return {};
+}
+
 std::optional<Failure> read_fields(const json& object, NetConf& conf) {
   if (auto failure = read_version(object, conf.version)) return failure;
   if (auto failure = read_text(object, "name", conf.network)) return failure;
@@ -159,6 +174,7 @@ std::optional<Failure> read_fields(const json& object, NetConf& conf) {
   if (const auto previous = object.find("prevResult");
       previous != object.end() && !previous->is_null()) {
     if (!previous->is_object()) return invalid("prevResult: must be an object");
+    conf.previous_problem = problem_of(*previous);
     conf.previous_result = previous->dump();
   }
   return std::nullopt;
@@ -167,7 +183,7 @@ std::optional<Failure> read_fields(const json& object, NetConf& conf) {
 }  // namespace
 
 const std::vector<std::string>& supported_versions() {
-  static const std::vector<std::string> kVersions{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+  static const std::vector<std::string> kVersions{"0.4.0", "1.0.0", "1.1.0"};
   return kVersions;
 }
 
@@ -239,13 +255,18 @@ std::optional<Failure> check_environment(const Environment& environment) {
         "CNI_CONTAINERID: '" + environment.container_id +
         "' must be a letter or digit, then letters, digits, '_', '.' or '-'");
   }
+  if (command != "DEL" && environment.netns.front() != '/') {
+    return environment_failure("CNI_NETNS: '" + printable(environment.netns) +
+                               "' must be an absolute path");
+  }
   if (environment.ifname.size() > kIfnameMax) {
-    return environment_failure("CNI_IFNAME: '" + environment.ifname + "' has " +
+    return environment_failure("CNI_IFNAME: '" + printable(environment.ifname) + "' has " +
                                std::to_string(environment.ifname.size()) +
                                " characters, a device's name has at most 15");
   }
   if (!is_ifname(environment.ifname)) {
-    return environment_failure("CNI_IFNAME: '" + environment.ifname + "' is no name for a device");
+    return environment_failure("CNI_IFNAME: '" + printable(environment.ifname) +
+                               "' is no name for a device");
   }
   return std::nullopt;
 }
@@ -268,9 +289,7 @@ Expected<std::map<std::string, std::string>> parse_args(std::string_view args) {
 
 Expected<cni::v1::CniRequest> make_request(const Environment& environment, const NetConf& conf) {
   const std::string& command = environment.command;
-  const std::string_view since = command == "GC" || command == "STATUS" ? "1.1.0"
-                                 : command == "CHECK"                   ? "0.4.0"
-                                                                        : "0.3.0";
+  const std::string_view since = command == "GC" || command == "STATUS" ? "1.1.0" : "0.4.0";
   if (!at_least(conf.version, since)) {
     return tl::unexpected(Failure{.code = cni::v1::CNI_INCOMPATIBLE_VERSION,
                                   .message = command + " came with cniVersion " +
@@ -278,6 +297,9 @@ Expected<cni::v1::CniRequest> make_request(const Environment& environment, const
                                              conf.version,
                                   .details = {}});
   }
+  // Nothing must hold a DEL up that can go without.
+  if ((command == "ADD" || command == "CHECK") && !conf.previous_problem.empty())
+    return tl::unexpected(invalid(conf.previous_problem));
   if (command == "GC" && !conf.has_valid_attachments) {
     return tl::unexpected(
         invalid("cni.dev/valid-attachments: missing; without it GC would free what is in use"));

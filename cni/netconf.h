@@ -49,7 +49,8 @@ struct NetConf {
   std::string queue_dir{kDefaultQueue};
   std::chrono::milliseconds timeout{60'000};
   uint32_t mtu = 0;
-  std::string previous_result;  // JSON text; empty: none
+  std::string previous_result;   // JSON text; empty: none
+  std::string previous_problem;  // why ADD and CHECK cannot use it; empty: they can
   std::vector<cni::v1::Attachment> valid_attachments;
   bool has_valid_attachments = false;
 };
@@ -64,7 +65,8 @@ std::string version_of(const std::string& text);
 std::optional<Failure> check_environment(const Environment& environment);
 // "A=b;C=d". Code 4.
 Expected<std::map<std::string, std::string>> parse_args(std::string_view args);
-// The whole request. Code 1 where the configuration's version does not know the command.
+// The whole request. Code 1 where the configuration's version does not know the command; code 7
+// where a field is wrong that only this command needs.
 Expected<cni::v1::CniRequest> make_request(const Environment& environment, const NetConf& conf);
 
 }  // namespace sluice::cni_plugin

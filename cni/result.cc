@@ -8,16 +8,9 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-Expected<json> list_of(const json& previous, const char* field) {
+json list_of(const json& previous, const char* field) {
   const auto found = previous.find(field);
-  if (found == previous.end() || found->is_null()) return json::array();
-  if (!found->is_array()) {
-    return tl::unexpected(
-        Failure{.code = cni::v1::CNI_INVALID_CONFIG,
-                .message = std::string("prevResult.") + field + ": must be a list",
-                .details = {}});
-  }
-  return *found;
+  return found != previous.end() && found->is_array() ? *found : json::array();
 }
 
 json interface_of(const cni::v1::Interface& source, bool newest) {
@@ -51,29 +44,24 @@ std::string print(const json& object) {
 
 }  // namespace
 
-Expected<std::string> add_result(const NetConf& conf, const cni::v1::CniResponse& response) {
+std::string add_result(const NetConf& conf, const cni::v1::CniResponse& response) {
   json previous = conf.previous_result.empty() ? json::object()
                                                : json::parse(conf.previous_result, nullptr, false);
   if (!previous.is_object()) previous = json::object();
   auto interfaces = list_of(previous, "interfaces");
   auto ips = list_of(previous, "ips");
   auto routes = list_of(previous, "routes");
-  for (const auto* list : {&interfaces, &ips, &routes}) {
-    if (!*list) return tl::unexpected(list->error());
-  }
 
   const bool newest = at_least(conf.version, "1.1.0");
-  const size_t first_interface = interfaces->size();
-  for (const auto& each : response.interfaces()) interfaces->push_back(interface_of(each, newest));
+  const size_t first_interface = interfaces.size();
+  for (const auto& each : response.interfaces()) interfaces.push_back(interface_of(each, newest));
   for (const auto& each : response.ips()) {
-    ips->push_back(address_of(each, first_interface, !at_least(conf.version, "1.0.0")));
+    ips.push_back(address_of(each, first_interface, !at_least(conf.version, "1.0.0")));
   }
-  for (const auto& each : response.routes()) routes->push_back(route_of(each, newest));
+  for (const auto& each : response.routes()) routes.push_back(route_of(each, newest));
 
-  json result{{"cniVersion", conf.version},
-              {"interfaces", *interfaces},
-              {"ips", *ips},
-              {"routes", *routes}};
+  json result{
+      {"cniVersion", conf.version}, {"interfaces", interfaces}, {"ips", ips}, {"routes", routes}};
   const auto dns = previous.find("dns");
   result["dns"] = dns != previous.end() && dns->is_object() ? *dns : json::object();
   return print(result);

@@ -11,9 +11,8 @@
 namespace sluice::cni_plugin {
 
 // The result of ADD: what the plugins in front made (conf.previous_result), then ours, so that it
-// is complete for the plugins behind. Fields that conf.version does not know are left out. Code 7:
-// prevResult has a list that is no list.
-Expected<std::string> add_result(const NetConf& conf, const cni::v1::CniResponse& response);
+// is complete for the plugins behind. Fields that conf.version does not know are left out.
+std::string add_result(const NetConf& conf, const cni::v1::CniResponse& response);
 std::string error_result(const std::string& version, const Failure& failure);
 std::string version_result(const std::string& version);
 
