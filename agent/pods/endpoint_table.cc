@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/pods/endpoint_table.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -77,6 +79,15 @@ void EndpointTable::adopt(Netlink& host, const std::vector<LinkInfo>& links,
     const bool known = std::ranges::any_of(
         endpoints_, [&](const auto& entry) { return entry.second.ifindex == link.ifindex; });
     if (known || !looks_like_ours(link)) continue;
+    // To bring the host's end up is the last step before an ADD is remembered and answered: this
+    // one was cut short by a crash. Nobody had an answer, and whoever asked asks again.
+    if (!link.up) {
+      if (!host.delete_link(link.ifindex)) continue;
+      ++report.unfinished;
+      spdlog::warn("device {} ({}) is of an ADD that was not finished: it was removed", link.name,
+                   link.alias);
+      continue;
+    }
 
     std::optional<LocalEndpoint> endpoint = parse_endpoint_alias(link.alias);
     if (endpoint && endpoint->host_device == link.name && !endpoints_.contains(key_of(*endpoint)) &&

@@ -22,6 +22,7 @@ struct RestoreReport {
   size_t adopted = 0;        // from a device's alias, not in the file
   size_t released = 0;       // in the file, device gone
   size_t removed = 0;        // devices of ours that no longer say whose they are
+  size_t unfinished = 0;     // devices of ADDs that never came to their last step
   std::string condition;     // not empty: the state file was corrupt
   std::string save_failure;  // not empty: the file does not hold what was restored
 };

@@ -116,6 +116,23 @@ def test_state_folder_that_cannot_be_written_stops_no_agent_and_no_del_N2(make_l
     assert node.exec("ls -A /run/sluice/cni-queue").stdout == ""
 
 
+def test_pod_that_a_kill_left_half_made_is_taken_away(make_lab):
+    """Killed between the making of the devices and their last step: the host's end is down, nobody got an answer."""
+    node = make_lab("a").nodes[0]
+    node.start_agent()
+    kept, half = node.add_pod("kept"), node.add_pod("half")
+    device = next(e["host_device"] for e in node.cli_json("endpoint", "list")["endpoints"]
+                  if e["container_id"] == half.container)
+    node.kill_agent(signal.SIGKILL)
+    node.exec(f"ip link set {device} down; rm /var/lib/sluice/pods.json")
+
+    node.start_agent()
+
+    assert device not in node.exec("ip -br link").stdout and device in node.log_tail()
+    assert [e["container_id"] for e in node.cli_json("endpoint", "list")["endpoints"]] == [kept.container]
+    assert all(c["ok"] for c in node.status()["conditions"]), node.status()["conditions"]
+
+
 def test_pinned_map_of_another_shape_is_refused_by_name(make_lab):
     lab = make_lab("a")
     node = lab.nodes[0]

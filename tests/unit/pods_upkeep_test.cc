@@ -47,6 +47,27 @@ TEST_F(PodsNetns, LeaksAreLookedForAgainAndAgain) {
   EXPECT_EQ(service_->counters().leaks_released, 1U);
 }
 
+TEST_F(PodsNetns, WhatACrashLeftInTheMiddleOfAnAddIsTakenAway) {
+  PodNetns pod;
+  PodNetns other;
+  ASSERT_EQ(run("ADD", "c1", pod.path()).exit_code, 0);
+  ASSERT_EQ(run("ADD", "c2", other.path()).exit_code, 0);
+  stop_agent();
+  // As before the last step of an ADD: the host's end is not up, and no file knows of it.
+  fs::remove(folder_ / "state" / "pods.json");
+  const std::string device = host_device_name({"net", "c1", "eth0"});
+  ASSERT_EQ(system(("ip link set " + device + " down").c_str()), 0);
+
+  start_agent();
+
+  EXPECT_EQ(report_.adopted, 1U);
+  EXPECT_EQ(report_.unfinished, 1U);
+  ASSERT_EQ(service_->endpoints().size(), 1U);
+  EXPECT_EQ(service_->endpoints()[0].container_id, "c2");
+  EXPECT_EQ(devices(), 1U);
+  EXPECT_EQ(run("ADD", "c1", pod.path()).exit_code, 0) << "the runtime tries again";
+}
+
 class PodsQueue : public PodsNetns {
  protected:
   // What sluice-cni leaves where no agent answers.
