@@ -100,12 +100,11 @@ Status TcxAttacher::refresh() {
 // Over whatever is there in its place. Until it succeeds the link lives as long as we do.
 Status TcxAttacher::pin(const Slot& slot, Link& link) const {
   const std::string at = path(slot);
-  if (auto made = make_directories(folder_); !made) return fail(within("pin link", made.error()));
+  const std::string doing = "pin link " + at + " (its program works, but ends with this agent)";
+  if (auto made = make_directories(folder_); !made) return fail(within(doing, made.error()));
   if (::unlink(at.c_str()) != 0 && errno != ENOENT)
-    return fail(from_errno("remove the pin in the place of link " + at));
-  if (bpf_obj_pin(link.fd.get(), at.c_str()) != 0) {
-    return fail(from_errno("pin link " + at + " (its program works, but ends with this agent)"));
-  }
+    return fail(from_errno(doing + ": remove what is there"));
+  if (bpf_obj_pin(link.fd.get(), at.c_str()) != 0) return fail(from_errno(doing));
   link.pinned = true;
   return {};
 }
@@ -138,7 +137,7 @@ Result<bool> TcxAttacher::attach(const Slot& slot, const Program& program) {
   Link& link = found->second;
   bool changed = link.program_id != program.id;
   if (changed) {
-    const auto replaced = replace_program(slot, link, program);
+    auto replaced = replace_program(slot, link, program);
     if (!replaced) return replaced;
     if (!*replaced) return attach_anew(slot, program);
   }

@@ -40,7 +40,8 @@ def forged_seen(server):
 
 
 def spoof_drops(node):
-    return sum(int(drop["packets"]) for drop in node.cli_json("drops").get("drops", []) if drop["reason"] == "SPOOFED_SOURCE")
+    drops = node.cli_json("drops").get("drops", [])
+    return sum(int(drop["packets"]) for drop in drops if drop["reason"] == "SPOOFED_SOURCE")
 
 
 def test_pods_send_nothing_unfiltered_while_they_are_made_N10(make_lab):
@@ -52,7 +53,8 @@ def test_pods_send_nothing_unfiltered_while_they_are_made_N10(make_lab):
         senders, netnses = [], [node.make_netns(f"h{i}") for i in range(count)]
         for i, path in enumerate(netnses):
             frame = forged_frame(i + 1, server.address, server.port)
-            senders.append(Netns(node.fs + path, f"h{i}").popen(["python3", "-c", SENDER, frame.hex()], stdout=subprocess.PIPE))
+            pod = Netns(node.fs + path, f"h{i}")
+            senders.append(pod.popen(["python3", "-c", SENDER, frame.hex()], stdout=subprocess.PIPE))
         for sender in senders:
             assert sender.stdout.readline() == b"tries\n"
         results = {}

@@ -293,6 +293,9 @@ def test_cleanup_that_knows_not_the_agents_folders_is_refused_too(make_lab):
     assert "another sluice-agent (pid " in refused.stderr, refused.stderr
     assert os.path.exists(node.fs + CONFLIST)
     assert ping(a, b.ipv4, 2)[1] == 2 and ping(b, a.ipv6, 2)[1] == 2
+    node.kill_agent()
+    done = clean_up(node)
+    assert done.returncode == 0, done.stderr
 
 
 def test_cleanup_is_refused_while_the_agent_hangs(make_lab):

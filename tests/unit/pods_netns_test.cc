@@ -50,7 +50,7 @@ TEST_F(PodsNetns, N10_TheHostsEndStaysDownForApplyToBringUp) {
   endpoint.pod_mac = pod_mac(key_of(endpoint));
   endpoint.host_mac = kGatewayMac;
 
-  const auto made = create_pod_link(*host, endpoint, *netns, {.device = 1500, .route = 1450});
+  const auto made = create_pod_link(*host, endpoint, *netns, {.device = 1500, .route = 1450}, {});
 
   ASSERT_TRUE(made) << made.error().message();
   EXPECT_FALSE(host->link(*made)->up);
