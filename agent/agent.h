@@ -25,11 +25,11 @@
 #include "agent/flows/flow_log.h"
 #include "agent/flows/observer_server.h"
 #include "agent/host_watch.h"
-#include "agent/metrics/http_server.h"
 #include "agent/metrics/metrics.h"
 #include "agent/pods/pod_service.h"
 #include "agent/pods/socket_server.h"
 #include "agent/published.h"
+#include "lib/http/metrics_http.h"
 
 namespace sluice {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP face of the agent for machines: GET /metrics and GET /healthz on metricsAddress.
+// HTTP face of a daemon of ours for machines: GET /metrics and GET /healthz.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ struct MetricsHttpOptions {
       failing;  // of /healthz: what is wrong; none: 200 "ok", else 503 and the lines
 };
 
-// Every pod of the node can connect: a connection costs a descriptor and no thread, has little time
+// Every pod of a node can connect: a connection costs a descriptor and no thread, has little time
 // to say what it wants, and the oldest one goes when there are too many.
 class MetricsHttpServer {
  public:

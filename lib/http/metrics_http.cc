@@ -2,7 +2,7 @@
 // A request is what HTTP/1.x sends up to its first empty line:
 //   GET SP target SP HTTP/1.1 CRLF *(header CRLF) CRLF
 // Headers are not read, one connection carries one request.
-#include "agent/metrics/http_server.h"
+#include "lib/http/metrics_http.h"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/dispatch.hpp>
@@ -160,16 +160,15 @@ class MetricsHttpServer::Listener {
   Status open() {
     const auto endpoint = parse_endpoint(options_.address);
     if (!endpoint)
-      return fail(ErrorCode::kInvalid,
-                  "metricsAddress: \"" + options_.address + "\" is not ADDRESS:PORT");
+      return fail(ErrorCode::kInvalid, "\"" + options_.address + "\" is not ADDRESS:PORT");
     asio::error_code error = listen(*endpoint);
     const bool every = endpoint->address().is_v6() && endpoint->address().is_unspecified();
     // A host that was started without IPv6: all there is to listen on is IPv4.
     if (every && error == asio::error::address_family_not_supported)
       error = listen(tcp::endpoint(tcp::v4(), endpoint->port()));
     if (error)
-      return fail(ErrorCode::kUnavailable, "metricsAddress: cannot listen on \"" +
-                                               options_.address + "\": " + error.message());
+      return fail(ErrorCode::kUnavailable,
+                  "cannot listen on \"" + options_.address + "\": " + error.message());
     accept();
     for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { loop_.run(); });
     return {};
@@ -231,7 +230,7 @@ class MetricsHttpServer::Listener {
 };
 
 Result<std::unique_ptr<MetricsHttpServer>> MetricsHttpServer::start(MetricsHttpOptions options) {
-  if (options.address.empty()) return fail(ErrorCode::kInvalid, "metricsAddress: is empty");
+  if (options.address.empty()) return fail(ErrorCode::kInvalid, "the address is empty");
   auto listener = std::make_unique<Listener>(std::move(options));
   if (auto opened = listener->open(); !opened) return fail(opened.error());
   return std::unique_ptr<MetricsHttpServer>(new MetricsHttpServer(std::move(listener)));
