@@ -14,7 +14,7 @@ build: packages ## debug build: everything
 	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
 
 release: packages ## release build: the binaries
-	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-cni sluice netload progbench \
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-operator sluice-cni sluice netload progbench \
 		controlbench objectbench
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
