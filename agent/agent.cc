@@ -45,8 +45,11 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
     wrong = to_string(problems.front()) + "; until that is mended there is no Node named \"" +
             config_.node.node_name + '"';
   } else if (self == nullptr) {
-    wrong = "no Node named \"" + config_.node.node_name +
-            "\": add its manifest with spec.podCIDRs, or set nodeName";
+    wrong =
+        "no Node named \"" + config_.node.node_name + "\": " +
+        (config_.standalone_dir.empty() ? "kubelet has registered it by another name, or not yet"
+                                        : "add its manifest with spec.podCIDRs") +
+        ", or set nodeName";
   } else if (self->pod_cidrs.empty()) {
     wrong = "Node " + self->name + ": spec.podCIDRs is empty: pods cannot get addresses";
   } else if (usable_ranges(*self, config_.node).empty()) {
@@ -118,6 +121,8 @@ uint64_t Agent::take_endpoints() {
 
 std::optional<std::string> Agent::not_ready() const {
   if (ready_) return node_failure_;
+  if (stream_ && !stream_->state().connected && !has_intent_)
+    return "operator: " + stream_->state().error;
   for (const auto& condition : conditions_.list()) {
     if (!condition.ok) return condition.name + ": " + condition.message;
   }
@@ -157,6 +162,7 @@ void Agent::reconcile() {
   }
   pods_->applied(revision, failed);
   if (!ready_) become_ready();
+  acknowledge(report);
 }
 
 // What fails on a pod's device is that pod's; the rest is the node's, and then no pod may come.
@@ -188,6 +194,7 @@ void Agent::judge_addresses() {
   std::string wrong;
   for (const auto& message : pods_->conditions()) wrong += (wrong.empty() ? "" : "; ") + message;
   conditions_.set("addresses", wrong.empty(), wrong);
+  tell_operator();
 }
 
 // What could not be written there is tried again; traffic does not need it, the next start does.
@@ -324,6 +331,7 @@ void Agent::audit() {
   // What failed before is tried again, the first sync included.
   if (!report.ok() || !ready_) mark_dirty();
   if (ready_) install();
+  acknowledge(report);
 }
 
 void Agent::serve_cni(const std::string& message, std::function<void(std::string)> reply) {

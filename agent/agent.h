@@ -18,6 +18,7 @@
 #include "agent/apply/node_lock.h"
 #include "agent/config/config.h"
 #include "agent/control/standalone.h"
+#include "agent/control/stream_source.h"
 #include "agent/desired/last_intent.h"
 #include "agent/desired/state.h"
 #include "agent/enrich/enricher.h"
@@ -49,6 +50,12 @@ class Agent {
   static constexpr auto kAuditInterval = std::chrono::seconds(60);
   // Between two looks at what nobody tells us the loss of: programs, pins, sockets.
   static constexpr auto kLookInterval = std::chrono::seconds(2);
+  struct ToldOperator {
+    bool ready = false;
+    std::string not_ready{};
+    std::vector<std::string> failing{};
+    bool operator==(const ToldOperator&) const = default;
+  };
 
   Agent(asio::io_context& loop, const AgentConfig& config);
 
@@ -56,6 +63,7 @@ class Agent {
   Status open_host();
   Status open_pods();
   Status open_intent();
+  Status open_operator();
   Status open_events();
   Status open_faces();
 
@@ -67,6 +75,8 @@ class Agent {
   void mark_dirty();
   void reconcile();
   void judge(const ApplyReport& report, const Rows& rows);
+  void acknowledge(const ApplyReport& report);
+  void tell_operator();
   void judge_addresses();
   void judge_mtu(const Rows& rows);
   void judge_state_dir();
@@ -101,7 +111,8 @@ class Agent {
   std::unique_ptr<DesiredState> state_;
   std::unique_ptr<LastIntent> last_intent_;
   std::unique_ptr<PodService> pods_;
-  std::unique_ptr<StandaloneSource> source_;
+  std::unique_ptr<StandaloneSource> source_;  // one of these two
+  std::unique_ptr<StreamSource> stream_;
 
   std::unique_ptr<HostWatch> host_;
   asio::steady_timer age_timer_;
@@ -126,6 +137,7 @@ class Agent {
   uint64_t compiled_intent_ = 0;  // revision of the intent in the rows that were last applied
   uint64_t applied_intent_ = 0;   // of the last one that the kernel holds without an exception
   uint64_t intent_problems_ = 0;
+  std::optional<ToldOperator> told_;  // what the operator last heard of us
 };
 
 }  // namespace sluice

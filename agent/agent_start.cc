@@ -148,6 +148,7 @@ Status Agent::open_pods() {
 }
 
 Status Agent::open_intent() {
+  if (config_.standalone_dir.empty()) return open_operator();
   auto source = StandaloneSource::open(
       loop_, config_.standalone_dir,
       [this](const IntentDelta& delta, const std::vector<SourceProblem>& problems) {

@@ -138,6 +138,7 @@ int start(int argc, char** argv) {
       "Settings come from /etc/sluice/agent.yaml and these flags; flags are stronger."};
   app.footer(
       "Examples:\n"
+      "  sluice-agent --operator 192.0.2.1:4250,192.0.2.2:4250   a node of a cluster\n"
       "  sluice-agent --standalone /etc/sluice/manifests     one host, manifests instead of a "
       "cluster\n"
       "  sluice-agent config                                  print the settings that would be in "

@@ -51,14 +51,18 @@ const char* condition_step(const std::string& name) {
        "sluice check says what this host lacks, the agent's log names each object that failed; it "
        "is tried again every 60 s"},
       {"intent",
-       "mend what it names in the folder of manifests (standaloneDir); the agent reads it again by "
-       "itself"},
+       "mend what it names in the cluster or in the folder of manifests (standaloneDir); the agent "
+       "reads it again by itself"},
       {"node",
        "ip -br address shows what the host has: correct status.addresses of the Node, or give the "
        "host that address"},
       {"state",
        "pods that run go on; the agent needs the folder at its next start, and tries again by "
        "itself"},
+      {"operator",
+       "see that an operator runs and that operator.addresses names it; pods keep all they have, "
+       "and "
+       "it is tried again by itself"},
       {"uplinks",
        "ip -br address shows the devices; name them as devices in /etc/sluice/agent.yaml and "
        "restart the agent (traffic stays)"},

@@ -223,10 +223,17 @@ Status check_config(const AgentConfig& config) {
 }
 
 Status check_runnable(const AgentConfig& config) {
-  if (!config.standalone_dir.empty()) return {};
+  const bool standalone = !config.standalone_dir.empty();
+  const bool has_operator = !config.operator_access.addresses.empty();
+  if (standalone && has_operator) {
+    return fail(ErrorCode::kInvalid,
+                "standaloneDir, operator.addresses: intent comes from one of them; leave the other "
+                "out");
+  }
+  if (standalone || has_operator) return {};
   return fail(ErrorCode::kInvalid,
-              "standaloneDir: no source of intent; start with --standalone DIR, a folder of "
-              "Kubernetes manifests");
+              "operator.addresses, standaloneDir: no source of intent; start with --operator "
+              "HOST:PORT, or with --standalone DIR, a folder of Kubernetes manifests");
 }
 
 Result<AgentConfig> load_config(const ConfigSources& sources) {

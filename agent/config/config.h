@@ -20,9 +20,18 @@ inline constexpr const char* kDefaultConfigPath = "/etc/sluice/agent.yaml";
 
 enum class AttachMode : uint8_t { kAuto, kTcx, kClsact };
 
+// Where intent comes from in a cluster.
+struct OperatorAccess {
+  std::vector<std::string> addresses{};  // HOST:PORT of each replica; empty: standalone
+  // As one projected volume gives them: the operators' authorities and the agent's own token.
+  std::string authorities_file = "/var/run/secrets/sluice/authorities.crt";
+  std::string token_file = "/var/run/secrets/sluice/token";
+};
+
 struct AgentConfig {
   NodeSettings node{};  // nodeName, routing, ipv4, ipv6, mtu, snat, noTranslateCidrs, tunnel.vni
-  std::string standalone_dir{};        // empty: intent comes from the operator
+  std::string standalone_dir{};  // empty: intent comes from the operator
+  OperatorAccess operator_access{};
   std::vector<std::string> devices{};  // names or patterns; empty: found
   std::string bpffs = "/sys/fs/bpf";
   std::string state_dir = "/var/lib/sluice";

@@ -8,6 +8,8 @@
 #include <limits>
 #include <optional>
 
+#include "lib/labels/labels.h"
+
 namespace sluice {
 namespace {
 
@@ -31,6 +33,18 @@ bool is_host_port(const std::string& text) {
   const auto address = parse_address(host);
   const auto port = parse_number(text.substr(colon + 1));
   return address && address->is_ipv4() != bracketed && port && *port >= 1 && *port <= 65535;
+}
+
+// A host name, an IPv4 address or an IPv6 address in brackets, and a port.
+bool is_server(const std::string& text) {
+  if (is_host_port(text)) return true;
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return false;
+  const std::string host = text.substr(0, colon);
+  const auto port = parse_number(text.substr(colon + 1));
+  // Digits and dots alone are an address that has a mistake.
+  return is_dns_subdomain(host) && host.find_first_not_of("0123456789.") != std::string::npos &&
+         port && *port >= 1 && *port <= 65535;
 }
 
 bool is_device_pattern(const std::string& text) {
@@ -126,6 +140,22 @@ FieldSpec devices_field() {
           .get = [](const AgentConfig& config) { return config.devices; }};
 }
 
+FieldSpec operators_field() {
+  return {.path = "operator.addresses",
+          .allowed =
+              "a list of HOST:PORT, one for each replica, such as \"192.0.2.1:4250\" or "
+              "\"[2001:db8::1]:4250\"",
+          .is_list = true,
+          .set = [](AgentConfig& config, const Values& values) -> std::string {
+            for (const std::string& value : values) {
+              if (!is_server(value)) return "\"" + value + "\" is not HOST:PORT";
+            }
+            config.operator_access.addresses = values;
+            return {};
+          },
+          .get = [](const AgentConfig& config) { return config.operator_access.addresses; }};
+}
+
 FieldSpec no_translate_field() {
   return {.path = "noTranslateCidrs",
           .allowed = "a list of CIDRs such as \"10.0.0.0/8\"",
@@ -165,6 +195,13 @@ void add_node_fields(std::vector<FieldSpec>& fields) {
   fields.push_back(text("standaloneDir", SLUICE_FIELD(std::string, standalone_dir),
                         "a folder of Kubernetes manifests, or \"\"",
                         [](const std::string&) { return true; }));
+  fields.push_back(operators_field());
+  const auto secret = [&](const char* path, std::string& (*at)(AgentConfig&)) {
+    fields.push_back(text(path, at, "an absolute path",
+                          [](const std::string& value) { return value.starts_with('/'); }));
+  };
+  secret("operator.authoritiesFile", SLUICE_FIELD(std::string, operator_access.authorities_file));
+  secret("operator.tokenFile", SLUICE_FIELD(std::string, operator_access.token_file));
   fields.push_back(choice("routing", SLUICE_FIELD(Routing, node.routing),
                           std::array{Routing::kAuto, Routing::kNative, Routing::kVxlan}));
   fields.push_back(devices_field());

@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-// Adds --config, --standalone and one flag for each field; what is given is written to `sources`
-// while `app` parses. sources must outlive app.
+// Adds --config, --standalone, --operator and one flag for each field; what is given is written to
+// `sources` while `app` parses. sources must outlive app.
 void add_flags(CLI::App& app, ConfigSources& sources);
 
 }  // namespace sluice

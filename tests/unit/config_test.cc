@@ -21,6 +21,7 @@ using testing::IsEmpty;
 
 constexpr const char* kEverything = R"(nodeName: worker-1
 standaloneDir: objects
+operator: {addresses: ["192.0.2.1:4250", "[fd00::1]:4250", "op-2.example:4250"], authoritiesFile: /a.crt, tokenFile: /token}
 routing: vxlan
 devices: [eth0, "ens*"]
 ipv4: true
@@ -52,6 +53,10 @@ TEST(ParseConfig, ReadsEveryField) {
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
   EXPECT_EQ(config.node.node_name, "worker-1");
   EXPECT_EQ(config.standalone_dir, "objects");
+  EXPECT_THAT(config.operator_access.addresses,
+              ElementsAre("192.0.2.1:4250", "[fd00::1]:4250", "op-2.example:4250"));
+  EXPECT_EQ(config.operator_access.authorities_file, "/a.crt");
+  EXPECT_EQ(config.operator_access.token_file, "/token");
   EXPECT_EQ(config.node.routing, Routing::kVxlan);
   EXPECT_THAT(config.devices, ElementsAre("eth0", "ens*"));
   EXPECT_FALSE(config.node.ipv6);
@@ -192,9 +197,30 @@ TEST(CheckConfig, RunningNeedsASourceOfIntent) {
 
   EXPECT_TRUE(check_config(config).has_value());
   EXPECT_THAT(check_runnable(config).error().message(),
-              testing::AllOf(HasSubstr("standaloneDir"), HasSubstr("--standalone DIR")));
+              testing::AllOf(HasSubstr("standaloneDir"), HasSubstr("--standalone DIR"),
+                             HasSubstr("--operator HOST:PORT")));
   config.standalone_dir = "/objects";
   EXPECT_TRUE(check_runnable(config).has_value());
+  config.operator_access.addresses = {"192.0.2.1:4250"};
+  EXPECT_THAT(check_runnable(config).error().message(),
+              HasSubstr("standaloneDir, operator.addresses: intent comes from one of them"));
+  config.standalone_dir.clear();
+  EXPECT_TRUE(check_runnable(config).has_value());
+}
+
+TEST(ParseConfig, OperatorsAreHostsWithPorts) {
+  for (const char* wrong : {"192.0.2.1", "192.0.2:4250", "fd00::1:4250", "[fd00::1]", "op:0",
+                            "op:65536", ":4250", "https://op:4250", "Op:4250"}) {
+    AgentConfig config;
+    const std::string text = std::string("operator: {addresses: [\"") + wrong + "\"]}";
+
+    const auto parsed = parse_config("agent.yaml", text, config);
+
+    ASSERT_FALSE(parsed.has_value()) << wrong;
+    EXPECT_THAT(parsed.error().message(),
+                HasSubstr(std::string("operator.addresses: \"") + wrong + "\" is not HOST:PORT"));
+    EXPECT_THAT(config.operator_access.addresses, IsEmpty());
+  }
 }
 
 TEST(LoadConfig, FlagsWinOverTheFileAndTheFileOverDefaults) {
