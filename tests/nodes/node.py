@@ -42,6 +42,7 @@ class Node(Machine):
         self.pod_cidrs = [f"10.244.{index}.0/24", f"fd44:0:0:{index}::/64"]
         self.pods, self.agent, self.agent_pid = [], None, 0
         self.log = os.path.join(lab.dir, f"{name}-agent.log")
+        self.source = ["--standalone", lab.manifests]  # flags that say where intent comes from
 
     # --- manifests ---
 
@@ -63,8 +64,7 @@ class Node(Machine):
         return path
 
     def agent_argv(self, config=None, flags=()):
-        return [f"{bin_dir()}/sluice-agent", "--config", self.write_config(config), "--standalone",
-                self.lab.manifests] + list(flags)
+        return [f"{bin_dir()}/sluice-agent", "--config", self.write_config(config)] + self.source + list(flags)
 
     def start_agent(self, config=None, flags=(), wait=True, prefix=(), timeout=20):
         """prefix: a command that runs the agent, such as setpriv. With `wait`, returns once it says it is ready."""
