@@ -81,7 +81,8 @@ void Certifier::make_secret(const Authorities& before, std::string_view object) 
   auto renewed = renew(before, settings_.times, hooks_.now());
   if (!renewed) return finish(renewed.error().message());
   if (*renewed == before) return take_authorities(std::move(*renewed));
-  spdlog::info("control stream: {} authorities now, one of them new", renewed->list.size());
+  spdlog::info("control stream: {} authorities were trusted, {} from now on", before.list.size(),
+               renewed->list.size());
   put(settings_.secret, kSecrets, authorities_body(object, settings_.secret, *renewed),
       object.empty(), &Certifier::take_written);
 }
