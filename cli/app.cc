@@ -78,6 +78,11 @@ int run(Session& session, int argc, const char* const* argv) {
     session.err << "sluice: there is no command \"" << argv[1] << "\"\n  Try: sluice --help\n";
     return kExitUsage;
   }
+  if (argc > 1 && argv[1][0] == '-' && app->get_option_no_throw(argv[1]) == nullptr) {
+    session.err << "sluice: there is no option \"" << argv[1]
+                << "\" before a command\n  Try: sluice --help\n";
+    return kExitUsage;
+  }
   try {
     app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {

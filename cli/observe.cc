@@ -98,7 +98,12 @@ int run_observe(Session& session, const ObserveFlags& flags) {
   if (!flags.flow.follow) {
     // Only the start has a deadline: a long answer may take its time.
     const auto until = std::chrono::system_clock::now() + kConnectDeadline;
-    channel->WaitForConnected(until);
+    auto state = channel->GetState(true);
+    // Nobody listens there: waiting on would not change that.
+    while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE &&
+           channel->WaitForStateChange(state, until)) {
+      state = channel->GetState(true);
+    }
   }
   const auto reader = stub->GetFlows(&context, *request);
   FlowPrinter printer(session);
@@ -151,6 +156,9 @@ void add_flow_options(CLI::App& command, ObserveFlags& flags) {
       "clients cannot read it)");
   command.add_option("--server", flags.server, "The observer")
       ->type_name("ADDRESS")
+      ->check([](const std::string& address) {
+        return address.empty() ? std::string("must be unix:///path or host:port") : std::string();
+      })
       ->capture_default_str();
 }
 

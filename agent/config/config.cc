@@ -213,6 +213,11 @@ Status check_config(const AgentConfig& config) {
     errors.push_back("snat.portMin: " + std::to_string(node.snat_port_min) +
                      " must be below snat.portMax, " + std::to_string(node.snat_port_max));
   }
+  if (node.translate && node.routing != Routing::kNative && node.snat_port_min <= TUNNEL_PORT &&
+      node.snat_port_max >= TUNNEL_PORT) {
+    errors.push_back("snat.portMin, snat.portMax: the range holds " + std::to_string(TUNNEL_PORT) +
+                     ", the tunnel's UDP port: move it, or use routing: native");
+  }
   const uint32_t smallest = node.ipv6 ? 1280 : 576;
   if (node.mtu != 0 && node.mtu < smallest) {
     errors.push_back("mtu: " + std::to_string(node.mtu) + " is below " + std::to_string(smallest) +

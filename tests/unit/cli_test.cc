@@ -4,13 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
-#include <fstream>
-#include <set>
 #include <sstream>
 
 #include "cli/app.h"
 #include "cli/format.h"
-#include "cli/tree.h"
 
 namespace sluice::cli {
 namespace {
@@ -285,6 +282,9 @@ TEST(CliErrors, WrongUsageExitsTwo) {
   EXPECT_EQ(run_line({"bpf", "ct", "--protocol", "256"}).exit_code, kExitUsage);
   EXPECT_EQ(run_line({"observe", "--protocol", "foo"}).exit_code, kExitUsage);
   EXPECT_EQ(run_line({"observe", "--last", "-1"}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"observe", "--server", ""}).exit_code, kExitUsage);
+  EXPECT_EQ(run_line({"--nope"}).exit_code, kExitUsage);
+  EXPECT_THAT(run_line({"--nope"}).err, HasSubstr("no option \"--nope\""));
 }
 
 TEST(CliEndpoint, ListIsAligned) {
@@ -366,52 +366,6 @@ TEST(CliFormat, DurationsAreReadAndRefused) {
   for (const char* bad : {"", "5", "m", "5x", "-5m", "5m ", "99999999999999999999s"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
-}
-
-class CliTree : public testing::Test {
- protected:
-  std::ostringstream out_;
-  Session session_{.out = out_,
-                   .err = out_,
-                   .options = {},
-                   .ask_agent = nullptr,
-                   .unix_ms = nullptr,
-                   .pause = nullptr,
-                   .chosen = nullptr};
-  std::unique_ptr<CLI::App> app_ = make_app(session_);
-  CommandNode tree_ = command_tree(*app_);
-};
-
-TEST_F(CliTree, CompletionKnowsEveryCommandAndOption) {
-  const std::string bash = bash_completion(tree_);
-  const std::string zsh = zsh_completion(tree_);
-  const std::string fish = fish_completion(tree_);
-  ASSERT_GE(flattened(tree_).size(), 14U);
-  for (const CommandNode* node : flattened(tree_)) {
-    EXPECT_THAT(bash, HasSubstr("'" + node->path + "')"));
-    EXPECT_THAT(zsh, HasSubstr("('" + node->path + "')"));
-    for (const OptionNode& option : node->options) {
-      if (option.names.empty()) continue;
-      EXPECT_THAT(bash, HasSubstr(option.names.back())) << node->path;
-      EXPECT_THAT(zsh, HasSubstr("'" + option.names.back() + ":")) << node->path;
-      EXPECT_THAT(fish, HasSubstr("-l " + option.names.back().substr(2))) << node->path;
-    }
-  }
-  EXPECT_THAT(bash, HasSubstr("compgen -W 'table compact json'"));
-}
-
-TEST_F(CliTree, EveryCommandHasHelpWithExamples) {
-  for (const CommandNode* node : flattened(tree_)) {
-    EXPECT_THAT(node->examples, HasSubstr("Examples:\n  ")) << node->path;
-    EXPECT_FALSE(node->description.empty()) << node->path;
-  }
-}
-
-TEST_F(CliTree, TheReferencePageIsWhatTheCommandsSay) {
-  std::ifstream file(SLUICE_SOURCE_DIR "/docs/cli.md");
-  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-
-  EXPECT_EQ(page, markdown_reference(tree_)) << "write it anew: sluice reference > docs/cli.md";
 }
 
 }  // namespace

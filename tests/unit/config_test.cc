@@ -187,6 +187,10 @@ TEST(CheckConfig, FindsContradictions) {
   config = AgentConfig{};
   config.node.node_name = "n1";
   EXPECT_TRUE(check_config(config).has_value());
+  config.node.snat_port_min = 8000;
+  EXPECT_THAT(check_config(config).error().message(), HasSubstr("the tunnel's UDP port"));
+  config.node.routing = Routing::kNative;
+  EXPECT_TRUE(check_config(config).has_value());
   config.node.mtu = 1279;
   EXPECT_THAT(check_config(config).error().message(), HasSubstr("below 1280"));
 }
