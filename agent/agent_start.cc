@@ -109,8 +109,11 @@ Status Agent::open_pods() {
   PodHooks hooks;
   hooks.on_endpoints_changed = [this] { return take_endpoints(); };
   hooks.not_ready = [this] { return not_ready(); };
+  hooks.running_pods_suffer = [this] { return ready_ && node_failure_.has_value(); };
   hooks.pod_uids = [this](const std::string& pod_namespace, const std::string& pod_name) {
     std::vector<std::string> uids;
+    // What the disk had may be older than the pod: a StatefulSet's pod comes again by its name.
+    if (stream_ && !stream_->state().connected) return uids;
     const PodIntent* pod = find_pod(state_->desired().intent, pod_namespace, pod_name);
     if (pod != nullptr && !pod->uid.empty()) uids.push_back(pod->uid);
     return uids;

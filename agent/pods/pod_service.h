@@ -53,6 +53,8 @@ struct PodHooks {
   std::function<uint64_t()> on_endpoints_changed;
   // nullopt: ready. Else why not; ADD is answered "try again later", STATUS "not available".
   std::function<std::optional<std::string>()> not_ready;
+  // Pods that run may not reach everything either.
+  std::function<bool()> running_pods_suffer{};  // may be null
   // Acceptable uids of the pod (a mirror pod has two); empty: not known, any will do. May be null.
   std::function<std::vector<std::string>(const std::string& pod_namespace,
                                          const std::string& pod_name)>

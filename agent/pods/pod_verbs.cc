@@ -147,7 +147,9 @@ void PodService::collect_garbage(const CniRequest& request, const Reply& reply) 
 void PodService::status(const Reply& reply) {
   const auto why = hooks_.not_ready ? hooks_.not_ready() : std::nullopt;
   if (stopped_) return reply(refusal(cni::v1::CNI_NOT_AVAILABLE, "sluice-agent is stopping"));
-  if (why) return reply(refusal(cni::v1::CNI_NOT_AVAILABLE, "sluice-agent is not ready: " + *why));
+  const bool limited = hooks_.running_pods_suffer && hooks_.running_pods_suffer();
+  const auto code = limited ? cni::v1::CNI_LIMITED : cni::v1::CNI_NOT_AVAILABLE;
+  if (why) return reply(refusal(code, "sluice-agent is not ready: " + *why));
   reply(CniResponse());
 }
 

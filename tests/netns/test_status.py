@@ -9,7 +9,7 @@ from cni import CniError
 from machine import wait_for
 from traffic import ping
 
-TRY_AGAIN, NOT_AVAILABLE = 11, 50
+TRY_AGAIN, LIMITED_CONNECTIVITY = 11, 51
 
 
 def status_code(node):
@@ -43,7 +43,7 @@ def test_failure_of_the_node_stops_new_pods_and_no_running_one_N6(make_lab):
 
     take_the_overlays_name(node)
 
-    wait_for(lambda: status_code(node) == NOT_AVAILABLE, 10, "STATUS says not available")
+    wait_for(lambda: status_code(node) == LIMITED_CONNECTIVITY, 10, "STATUS says that pods suffer")
     with pytest.raises(CniError) as refused:
         node.add_pod("c")
     assert refused.value.code == TRY_AGAIN
