@@ -151,6 +151,7 @@ void StreamSource::Core::connect() {
 }
 
 Status StreamSource::Core::begin(const std::string& address) {
+  state_.error.clear();  // of the try before
   auto authorities = read_filled(settings_.authorities_file);
   if (!authorities) return fail(within("authorities of the operator", authorities.error()));
   auto token = read_filled(settings_.token_file);
@@ -159,7 +160,6 @@ Status StreamSource::Core::begin(const std::string& address) {
   marks_.clear();
   ignored_ = 0;
   state_.revision = state_.acked = 0;
-  state_.error.clear();
   wire::Hello hello;
   hello.set_node_name(settings_.node_name);
   hello.mutable_build()->set_version(settings_.build.version);

@@ -85,6 +85,16 @@ TEST(KubeDecode, PodOfTheRealServerHasAllThatIsUsed) {
   EXPECT_THAT(only<PodObject>(all[1]).addresses, IsEmpty());
 }
 
+TEST(KubeDecode, N9_AStaticPodHasTheUidThatKubeletTellsTheRuntime) {
+  kube::Pod mirror;
+  mirror.mutable_metadata()->set_namespace_("kube-system");
+  mirror.mutable_metadata()->set_name("etcd-n1");
+  mirror.mutable_metadata()->set_uid("9a1c62c5-5a4b-4d5a-9a0e-2f4f6a1b2c3d");
+  (*mirror.mutable_metadata()->mutable_annotations())["kubernetes.io/config.mirror"] = "0f3b";
+
+  EXPECT_EQ(only<PodObject>(decode("Pod", mirror)).uid, "0f3b");
+}
+
 TEST(KubeDecode, ServiceOfTheRealServerHasAllThatIsUsed) {
   for (const Decoded& decoded : decode_list("services.list", "Service")) {
     if (decoded.head.key.name != "web") continue;

@@ -88,12 +88,19 @@ NamespaceObject read(const kube::Namespace& from, Problems&) {
   return {.name = from.metadata().name(), .labels = labels_of(from.metadata())};
 }
 
+// What kubelet calls the pod towards the runtime: of a static pod not the uid of the mirror that it
+// shows to the API server.
+std::string runtime_uid(const kube::ObjectMeta& meta) {
+  const auto mirror = meta.annotations().find("kubernetes.io/config.mirror");
+  return mirror == meta.annotations().end() ? meta.uid() : mirror->second;
+}
+
 PodObject read(const kube::Pod& from, Problems& problems) {
   const kube::ObjectMeta& meta = from.metadata();
   PodObject pod{
       .namespace_name = meta.namespace_(),
       .name = meta.name(),
-      .uid = meta.uid(),
+      .uid = runtime_uid(meta),
       .node = from.spec().nodename(),
       .host_network = from.spec().hostnetwork(),
       .finished = from.status().phase() == "Succeeded" || from.status().phase() == "Failed",
