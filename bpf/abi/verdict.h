@@ -41,16 +41,13 @@
 	  "the protocol has no port to translate: its answers could not be told from the node's own; where the "       \
 	  "network knows the pods, name it in noTranslateCidrs")                                                       \
 	X(SNAT_UNDECIDED, 22, 167,                                                                                     \
-	  "another CPU was in the middle of writing the flow's translation: the flow's next packet passes")            \
-	X(SNAT_NO_UPLINK, 23, 169,                                                                                     \
-	  "the route out of the cluster leaves by a device without our programs: name it in devices, or the network "  \
-	  "behind it in noTranslateCidrs")
+	  "another CPU was in the middle of writing the flow's translation: the flow's next packet passes")
 
 enum drop_reason {
 #define X(name, number, hubble, text) DROP_##name = number,
 	DROP_REASONS(X)
 #undef X
-		DROP_REASON_MAX = 24, /* one above the highest number */
+		DROP_REASON_MAX = 23, /* one above the highest number */
 };
 
 /* X(NAME, number, name in logs and metrics). Direction is the pod's: egress leaves a pod, ingress enters one. */

@@ -77,6 +77,29 @@ static __noinline bool decide_again(struct packet *pkt, struct ct_entry *entry, 
 	return true;
 }
 
+/*
+ * Nobody has answered, and what was decided for the flow is not so any more: it opens anew. One that goes where it went keeps
+ * its row, and with it its translation.
+ */
+static __noinline bool is_outdated(struct packet *pkt, struct ct_entry *entry, __u32 policy_revision)
+{
+	__u32 way = CT_TRANSLATE | CT_HOST, now = 0;
+	struct identity_row *to;
+
+	if (entry->policy_revision == policy_revision || entry->state != CT_STATE_NEW)
+		return false;
+	to = identity__lookup(&pkt->dst);
+	if (!to)
+		return true;
+	if (to->flags & ADDRESS_LOCAL_POD)
+		return entry->replier_ifindex != to->ifindex;
+	if (to->flags & ADDRESS_THIS_NODE)
+		now = CT_HOST;
+	else if (config.translate && to->flags & ADDRESS_TRANSLATE)
+		now = CT_TRANSLATE;
+	return entry->replier_ifindex || (entry->flags & way) != now;
+}
+
 /* To the far end of the flow. */
 static __always_inline int deliver(struct __sk_buff *skb, struct packet *pkt, struct flow *flow, __u8 dir)
 {
@@ -181,8 +204,9 @@ int pod_egress(struct __sk_buff *skb)
 
 	ct__lookup(&pkt, &flow);
 	/* A row of an earlier pod with this address must not lend its verdict (P12). */
-	if (unlikely(flow.entry && (ct__is_reopened(&pkt, flow.entry) || ct__sender_ifindex(&flow) != skb->ifindex ||
-				    ct__is_outdated(&flow, node->policy_revision)))) {
+	if (unlikely(flow.entry &&
+		     (ct__is_reopened(&pkt, flow.entry) || ct__sender_ifindex(&flow) != skb->ifindex ||
+		      (flow.dir == CT_FROM_OPENER && is_outdated(&pkt, flow.entry, node->policy_revision))))) {
 		ct__delete(&pkt, &flow);
 	}
 	if (unlikely(!flow.entry)) {

@@ -90,14 +90,22 @@ static __always_inline int receive_new(struct __sk_buff *skb, struct packet *pkt
 	return deliver(skb, pkt, in.pod_ifindex);
 }
 
+/* Of this node, or one of its pods: nobody outside speaks for it. */
+static __noinline bool is_of_this_node(struct ip_addr *addr)
+{
+	struct identity_row *row = identity__lookup(addr);
+
+	return row && row->flags & (ADDRESS_LOCAL_POD | ADDRESS_THIS_NODE);
+}
+
 static __always_inline int receive_known(struct __sk_buff *skb, struct packet *pkt, struct flow *flow, bool overlay)
 {
 	struct ct_entry *entry = flow->entry;
 	__u32 ifindex = ct__receiver_ifindex(flow);
 	struct endpoint_row *ep;
 
-	if (unlikely(ct__sender_ifindex(flow)))
-		return verdict__drop(skb, pkt, HOOK, DROP_SPOOFED_SOURCE); /* a flow between pods of this node */
+	if (unlikely(ct__sender_ifindex(flow) || (entry->flags & CT_HOST && is_of_this_node(&pkt->src))))
+		return verdict__drop(skb, pkt, HOOK, DROP_SPOOFED_SOURCE); /* a flow between two of this node */
 	if (overlay && !ingress__is_from(skb, &entry->peer_node) && ingress__check_outer(skb, pkt))
 		return verdict__drop(skb, pkt, HOOK, DROP_TUNNEL_UNKNOWN_NODE);
 	if (!ifindex)

@@ -72,13 +72,6 @@ static __always_inline bool ct__is_reopened(const struct packet *pkt, const stru
 	       (pkt->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
-/* Nobody has answered, and verdict and way were decided by what is not so any more. */
-static __always_inline bool ct__is_outdated(const struct flow *flow, __u32 policy_revision)
-{
-	return flow->entry->policy_revision != policy_revision && flow->entry->state == CT_STATE_NEW &&
-	       flow->dir == CT_FROM_OPENER;
-}
-
 /* Host-side device of the packet's sender where that is a pod of this node, else 0. The flow has an entry. */
 static __always_inline __u32 ct__sender_ifindex(const struct flow *flow)
 {

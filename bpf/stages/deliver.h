@@ -116,7 +116,6 @@ static __always_inline bool deliver__is_renumbered(const struct ct_entry *entry)
 #define DELIVER_STACK 1
 #define DELIVER_BLACKHOLE 2
 #define DELIVER_RENUMBERED 3
-#define DELIVER_NO_UPLINK 4
 
 static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, struct ct_entry *entry)
 {
@@ -133,9 +132,6 @@ static __stage int deliver__look_up(struct __sk_buff *skb, struct packet *pkt, s
 		return DELIVER_BLACKHOLE;
 	if (rc != BPF_FIB_LKUP_RET_SUCCESS && rc != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return DELIVER_STACK;
-	/* Nothing of ours would translate it there, and the pod's address would leave the cluster. */
-	if (config.translate && entry->flags & CT_TRANSLATE && !device__lookup(fib.ifindex))
-		return DELIVER_NO_UPLINK;
 	/* Another CPU may use the row meanwhile: it finds the old route, the new one, or none. */
 	entry->route_until_ns = 0;
 	__builtin_memcpy(&entry->next_hop, fib.ipv6_dst, sizeof(entry->next_hop)); /* a union: IPv4 too */
@@ -159,8 +155,6 @@ static __stage int deliver__route(struct __sk_buff *skb, struct packet *pkt, str
 		rc = deliver__look_up(skb, pkt, entry);
 	if (unlikely(rc == DELIVER_BLACKHOLE))
 		return verdict__drop(skb, pkt, hook, DROP_NO_ROUTE);
-	if (unlikely(rc == DELIVER_NO_UPLINK))
-		return verdict__drop(skb, pkt, hook, DROP_SNAT_NO_UPLINK);
 	if (unlikely(rc == DELIVER_RENUMBERED)) {
 		ct__delete(pkt, &flow);
 		return verdict__drop(skb, pkt, hook, DROP_SNAT_NO_ADDRESS);

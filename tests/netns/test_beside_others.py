@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else translates on the node: the kernel's masquerading for other containers, portmap behind us, devices not ours."""
+"""What else translates on the node: the kernel's masquerading for other containers, portmap behind us."""
 import contextlib
 import socket
 
 import cni
 import pytest
 from conftest import address_of, dropped
-from machine import wait_for
 from netns import Netns
-from traffic import TcpEcho, UdpEcho, ping, tcp_once
+from traffic import TcpEcho, UdpEcho, tcp_once
 from test_snat import connect, small_range
 
 ALIEN = {"v4": ("10.99.0.1", "10.99.0.2", "24", "iptables", "10.99.0.0/24"),
@@ -64,24 +63,3 @@ def test_portmap_behind_us_is_reached_from_everywhere_N8(make_lab):
     with TcpEcho(pod, pod.ipv4, 80):
         for client in (lab.outside, node, other, near, far):
             tcp_once(client, node.ipv4, 8080)
-
-
-@pytest.mark.parametrize("family", ["v4", "v6"])
-def test_no_pods_address_leaves_by_a_device_that_is_not_ours_S14(make_lab, family):
-    lab = make_lab("a")
-    node = lab.nodes[0]
-    lab.fabric.exec(f"""set -e
-        ip link add side type bridge; ip link set side up
-        ip address add 10.77.0.1/24 dev side; ip address add fd77::1/64 dev side nodad
-        ip link add side1 type veth peer name eth1 netns {node.pid}; ip link set side1 master side up""")
-    node.exec("""set -e
-        ip link set eth1 up; ip address add 10.77.0.2/24 dev eth1; ip address add fd77::2/64 dev eth1 nodad""")
-    node.start_agent()
-    pod = node.add_pod("a")
-    address = {"v4": "10.77.0.1", "v6": "fd77::1"}[family]
-
-    assert ping(pod, address, 2, timeout=1)[1] == 0
-    assert dropped(node, "SNAT_NO_UPLINK", "default/a") + dropped(node, "SNAT_NO_UPLINK", "demo/a") == 2
-
-    node.restart_agent(config={"devices": ["eth*"]})
-    wait_for(lambda: ping(pod, address, 1, timeout=1)[1] == 1, 5, "the way out by a device that is ours now")

@@ -114,10 +114,6 @@ void isolate_b(Rig& rig, const World&) {
   row.flags = ENDPOINT_ISOLATED_INGRESS;
   rig.put("sl_endpoint", network().devices.pod_b, row);
 }
-void without_uplink(Rig& rig, const World&) {
-  rig.erase("sl_device", network().devices.uplink);
-}
-
 void forget_the_world(Rig& rig, const World&) {
   for (const identity_key& key : rig.keys<identity_key>("sl_identity")) {
     const auto row = rig.get<identity_row>("sl_identity", key);
@@ -216,8 +212,6 @@ std::vector<Case> from_the_pod() {
       {"ADestinationWithoutIdentity", DROP_NO_IDENTITY, kOut, kPodA, to(&World::outside),
        forget_the_world},
       {"ABlackhole", DROP_NO_ROUTE, kOut, kPodA, to(&World::blackhole)},
-      {"AWayOutThatNobodyTranslates", DROP_SNAT_NO_UPLINK, kOut, kPodA, to(&World::outside),
-       without_uplink},
       {"AnAddressOfNoPodOnThisNode", DROP_ENDPOINT_GONE, kOut, kPodA, to(&World::unused)},
       {"ATunnelWithoutDevice", DROP_TUNNEL_FAILED, kOut, kPodA, to(&World::tunnelled),
        without_overlay},

@@ -142,6 +142,16 @@ TEST_P(Flows, AnAttemptThatNobodyAnsweredGoesTheWayThatANewRevisionKnows) {
   EXPECT_EQ(entry.replier_ifindex, devices.pod_b);
 }
 
+TEST_P(Flows, AnUnansweredFlowThatGoesWhereItWentKeepsItsRow) {
+  const Bytes one_way = frame(kFromA, between(w.pod_a, w.outside), Udp{.sport = 7, .dport = 514});
+  from_a(one_way);
+
+  bump_policy_revision();
+  from_a(one_way);
+
+  EXPECT_EQ(flow(between(w.pod_a, w.outside), kProtoUdp, 7, 514)->packets[CT_FROM_OPENER], 2U);
+}
+
 TEST_P(Flows, P7_TheNodeReachesAnIsolatedPodOthersDoNot) {
   isolate(devices.pod_a, ENDPOINT_ISOLATED_INGRESS);
   const Ethernet to = {.dst = kPodMacA, .src = kHostMacA};

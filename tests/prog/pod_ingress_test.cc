@@ -93,6 +93,18 @@ TEST_P(PodIngress, N8_AnAnswerGoesBackThroughTheStackThatSentTheQuestion) {
   }
 }
 
+TEST_P(PodIngress, NobodyOutsideSpeaksOnAFlowThatTheStackOpenedForAPodOrTheNode) {
+  for (const Address& src : {w.pod_b, w.node}) {
+    const Tcp segment{.sport = 5, .dport = 80};
+    EXPECT_EQ(to_a(to(src, w.pod_a, segment)).verdict, kNext);
+
+    expect_drop(from_wire(frame(kFromWire, Ip{.src = src, .dst = w.pod_a}, segment)),
+                devices.uplink, HOOK_UPLINK_INGRESS, DROP_SPOOFED_SOURCE);
+    rig.clear();
+    fill(rig);
+  }
+}
+
 TEST_P(PodIngress, FragmentsOfOneDatagramAreOneFlow) {
   const std::vector<Bytes> parts = fragments(to(w.node, w.pod_a, Udp{5, 6, Bytes(64)}), 32, 3);
 
