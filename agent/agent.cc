@@ -60,8 +60,10 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
     if (problems.size() > 1) wrong += " (and " + std::to_string(problems.size() - 1) + " more)";
   }
   conditions_.set("intent", wrong.empty(), wrong);
-  // A Node that is gone for a moment must not make the ranges forget what rests in them.
-  if (self != nullptr) pods_->set_pod_cidrs(usable_ranges(*self, config_.node));
+  // A Node that is gone, or without ranges, for a moment must not make the ranges forget what rests
+  // in them.
+  if (self != nullptr && !usable_ranges(*self, config_.node).empty())
+    pods_->set_pod_cidrs(usable_ranges(*self, config_.node));
   has_intent_ = true;
   judge_state_dir();
   host_->read();

@@ -193,7 +193,13 @@ bool Datapath::Parts::attach_device(uint32_t ifindex, DeviceRole role, ApplyRepo
 // passes nowhere.
 void Datapath::Parts::open_to_pod(uint32_t ifindex, ApplyReport& report) {
   const auto link = settings.links().find(ifindex);
-  if (link == settings.links().end() || link->second.up || !looks_like_ours(link->second)) return;
+  if (link == settings.links().end()) {
+    // Gone since, or the devices could not be listed: whoever waits for it is not told that it
+    // works.
+    return record(report, "device " + std::to_string(ifindex), ifindex,
+                  fail(ErrorCode::kNotFound, "it is not among the node's devices"));
+  }
+  if (link->second.up || !looks_like_ours(link->second)) return;
   const auto up = netlink.set_link_up(ifindex);
   if (up) report.written++;
   record(report, "device " + link->second.name, ifindex, up);

