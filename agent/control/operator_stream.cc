@@ -13,6 +13,7 @@ namespace wire = control::v1;
 
 // A message ends after the object that fills it; one object is far smaller.
 constexpr int kMaxReceiveBytes = 16 << 20;
+constexpr int kIdleTimeoutMs = 10'000;  // of a channel without a stream: then it has no connection
 
 std::shared_ptr<grpc::Channel> connect(const StreamTarget& target) {
   grpc::SslCredentialsOptions tls;
@@ -27,7 +28,16 @@ std::shared_ptr<grpc::Channel> connect(const StreamTarget& target) {
                    static_cast<int>(target.keepalive_timeout.count()));
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS, kIdleTimeoutMs);
   return grpc::CreateCustomChannel(target.address, grpc::SslCredentials(tls), arguments);
+}
+
+// All channels share a queue and its threads, which end with the last channel: gRPC 1.51 frees that
+// queue twice where another channel comes meanwhile. The first one stays for good, so that none is
+// the last.
+void keep_first(const std::shared_ptr<grpc::Channel>& channel) {
+  static auto* const first = new std::shared_ptr<grpc::Channel>(channel);
+  (void)first;
 }
 
 }  // namespace
@@ -45,6 +55,7 @@ std::shared_ptr<OperatorStream> OperatorStream::open(const StreamTarget& target,
   stream->StartWrite(&stream->out_);
   stream->StartRead(&stream->in_);
   stream->StartCall();
+  keep_first(stream->channel_);
   return stream;
 }
 
