@@ -14,8 +14,7 @@ build: packages ## debug build: everything
 	@cmake --preset debug >/dev/null && ninja --quiet -C build/debug
 
 release: packages ## release build: the binaries
-	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-operator sluice-cni sluice netload progbench \
-		controlbench objectbench
+	@cmake --preset release >/dev/null && ninja --quiet -C build/release sluice-agent sluice-operator sluice-cni sluice
 
 demo: release ## two nodes on this machine, pods, traffic, flows (root; KEEP=1 leaves it running)
 	@SLUICE_BIN=$(CURDIR)/build/release/bin KEEP=$(KEEP) tests/demo/run
@@ -45,9 +44,11 @@ test-%: packages ## one kind: format build headers unit prog layout verifier tsa
 	@.ci/test $*
 
 bench: release ## measure against other data planes; prints a table, writes JSON (root)
+	@ninja --quiet -C build/release netload progbench objectbench
 	@bench/run
 
 bench-control: release ## one operator, thousands of agents: sync, memory, latency; prints a table, writes JSON
+	@ninja --quiet -C build/release controlbench
 	@bench/control/run
 
 format: ## format our C++ and eBPF sources in place

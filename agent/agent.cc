@@ -40,6 +40,7 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
   const Intent& intent = state_->desired().intent;
   (void)last_intent_->save(delta, intent);
   const NodeIntent* self = find_node(intent, config_.node.node_name);
+  const auto ranges = self == nullptr ? std::vector<Prefix>{} : usable_ranges(*self, config_.node);
   std::string wrong;
   if (self == nullptr && !problems.empty()) {
     wrong = to_string(problems.front()) + "; until that is mended there is no Node named \"" +
@@ -52,7 +53,7 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
         ", or set nodeName";
   } else if (self->pod_cidrs.empty()) {
     wrong = "Node " + self->name + ": spec.podCIDRs is empty: pods cannot get addresses";
-  } else if (usable_ranges(*self, config_.node).empty()) {
+  } else if (ranges.empty()) {
     wrong = "Node " + self->name + ": spec.podCIDRs has no range of a family that is on: set " +
             (config_.node.ipv4 ? "ipv6: true" : "ipv4: true") + " or add a range";
   } else if (!problems.empty()) {
@@ -62,8 +63,7 @@ void Agent::take_intent(const IntentDelta& fresh, const std::vector<SourceProble
   conditions_.set("intent", wrong.empty(), wrong);
   // A Node that is gone, or without ranges, for a moment must not make the ranges forget what rests
   // in them.
-  if (self != nullptr && !usable_ranges(*self, config_.node).empty())
-    pods_->set_pod_cidrs(usable_ranges(*self, config_.node));
+  if (!ranges.empty()) pods_->set_pod_cidrs(ranges);
   has_intent_ = true;
   judge_state_dir();
   host_->read();
